@@ -1,0 +1,35 @@
+"""What can go wrong, as a status and a sentence for the caller. Knows nothing of the web."""
+
+
+class ServiceError(Exception):
+    """An expected failure. Its text is shown to the caller, so it names no path and no internals."""
+
+    status = 500
+
+
+class InvalidRequest(ServiceError):
+    status = 400
+
+
+class Unauthenticated(ServiceError):
+    status = 401
+
+
+class Forbidden(ServiceError):
+    status = 403
+
+
+class NotFound(ServiceError):
+    status = 404
+
+
+class Conflict(ServiceError):
+    status = 409
+
+
+class StorageFull(ServiceError):
+    status = 507
+
+
+class CommandError(Exception):
+    """A failed command of `app.py`. Its text is one line that tells the person what to do."""
