@@ -2,7 +2,7 @@
 
 
 class ServiceError(Exception):
-    """An expected failure. Its text is shown to the caller, so it names no path and no internals."""
+    """An expected failure. Its text is for the caller: no path, no internals."""
 
     status = 500
 
@@ -29,6 +29,10 @@ class Conflict(ServiceError):
 
 class StorageFull(ServiceError):
     status = 507
+
+
+class Cancelled(Exception):
+    """Nobody wants the result of a long work any more."""
 
 
 class CommandError(Exception):

@@ -1,0 +1,60 @@
+# Everything a user or developer does here. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help run demo model test lint types format lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(VENV)/run ## serve on http://127.0.0.1:8080, with a first model if there is none
+	@$(BIN)/python app.py get-model
+	@exec $(BIN)/python app.py serve
+
+demo: $(VENV)/run ## take a recording from upload to subtitles: make demo [FILE=talk.mp3]
+	@$(BIN)/python app.py get-model
+	@$(BIN)/python app.py demo $(if $(FILE),"$(FILE)")
+
+model: $(VENV)/run ## get a model: make model NAME=ggml-large-v3
+	@$(BIN)/python app.py get-model "$(or $(NAME),$(error Say which: make model NAME=ggml-base))"
+
+test: $(VENV)/test lint types ## run everything that decides whether the code is good
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report
+
+lint: $(VENV)/test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(VENV)/test
+	@$(BIN)/mypy
+
+format: $(VENV)/test ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(VENV)/test ## write the requirements files anew, with hashes
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --upgrade --group pyproject.toml:service --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --upgrade --group pyproject.toml:dev --output-file requirements-dev.txt
+
+clean: ## remove what the other targets made, but no recording and no model
+	@rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamp is written last, so that an install that was cut is done again.
+$(VENV)/run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	@echo "Installing the requirements into $(VENV), once"
+	@$(PYTHON) -m venv $(VENV) || { echo "error: Python has no venv here; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/test: requirements-dev.txt $(VENV)/run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,111 @@
+"""The command line, as a person types it."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.conftest import PASSWORD, ROOT, LiveServer, start_server
+
+
+def run(*arguments: str, typed: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(ROOT / "app.py"), *arguments],
+        env={"PATH": os.environ["PATH"], **environ},
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def failure(*arguments: str, typed: str = "", **environ: str) -> str:
+    """Run a command that must fail with one line, and return that."""
+    done = run(*arguments, typed=typed, **environ)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_create_admin_makes_one_that_can_log_in(tiny_en_model: Path, tmp_path: Path) -> None:
+    storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path)}
+    done = run("create-admin", "root", typed=f"{PASSWORD}\n", **storage)
+    assert (done.returncode, done.stdout) == (0, "The administrator root was created.\n")
+    server = start_server(tmp_path, tiny_en_model.parent)
+    body = {"username": "root", "password": PASSWORD}
+    answer = requests.post(f"{server.url}/api/v1/user/login", json=body, timeout=10).json()
+    assert answer["is_admin"] is True
+    assert server.stop() == 0
+
+
+def test_create_admin_promotes_while_the_service_runs(live_server: LiveServer) -> None:
+    url = f"{live_server.url}/api/v1/user"
+    body = {"username": "climber", "password": PASSWORD}
+    session = requests.post(f"{url}/register", json=body, timeout=10).json()["session_id"]
+    storage = {"WHISPER_SERVICE_STORAGE_PATH": str(live_server.storage)}
+    done = run("create-admin", "Climber", **storage)
+    assert (done.returncode, done.stdout) == (0, "climber is an administrator now.\n")
+    headers = {"Authorization": f"Basic {session}"}
+    assert requests.get(url, headers=headers, timeout=10).json()["is_admin"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "message"),
+    [
+        ("x", PASSWORD, "error: Invalid username. Must be 3-20 characters"),
+        ("root", "short", "error: Password must be at least 12 characters long"),
+    ],
+)
+def test_create_admin_has_the_same_rules(
+    tmp_path: Path, name: str, password: str, message: str
+) -> None:
+    storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path)}
+    assert failure("create-admin", name, typed=password, **storage).startswith(message)
+
+
+def test_a_wrong_setting_stops_the_start(tmp_path: Path) -> None:
+    assert failure(WHISPER_SERVICE_SERVER_PORT="x").startswith("error: server.port must be")
+    missing = str(tmp_path / "none.toml")
+    assert failure("--config", missing).startswith("error: Cannot read the configuration")
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        line = failure(WHISPER_SERVICE_SERVER_PORT=port, WHISPER_SERVICE_STORAGE_PATH=str(tmp_path))
+    assert line.startswith(f"error: Cannot listen on 127.0.0.1:{port}")
+
+
+def test_a_second_service_on_the_same_storage_is_refused(live_server: LiveServer) -> None:
+    line = failure(
+        WHISPER_SERVICE_SERVER_PORT="0", WHISPER_SERVICE_STORAGE_PATH=str(live_server.storage)
+    )
+    assert line.startswith("error: Another service is running")
+
+
+def test_the_demo_prints_each_step_and_the_subtitles(tiny_en_model: Path) -> None:
+    done = run("demo", WHISPER_SERVICE_MODELS_PATH=str(tiny_en_model.parent))
+    assert done.returncode == 0, done.stderr
+    for step in ("/user/register", "/user/token", "/file", "/transcribe"):
+        assert "POST http://127.0.0.1:" in done.stdout
+        assert step in done.stdout
+    assert "00:00:00,000 --> " in done.stdout
+    assert "country" in done.stdout
+
+
+def test_the_demo_refuses_what_it_cannot_use(tiny_en_model: Path, tmp_path: Path) -> None:
+    models = {"WHISPER_SERVICE_MODELS_PATH": str(tiny_en_model.parent)}
+    line = run("demo", str(tmp_path / "none.mp3"), **models).stderr.splitlines()[-1]
+    assert line.startswith("error: There is no file")
+    text = tmp_path / "text.mp3"
+    text.write_text("hello")
+    line = run("demo", str(text), **models).stderr.splitlines()[-1]
+    assert line == "error: text.mp3: Unsupported content type"

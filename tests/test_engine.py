@@ -1,0 +1,143 @@
+"""The supervised engine, with real weights and real speech."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import srt
+import webvtt
+
+from tests.speech import DATA, WORDS, word_error_rate
+from whisper_service import formats, media
+from whisper_service.engine import Engine, EngineCrashed
+from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.transcript import Transcript
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    made = Engine(threads=2)
+    yield made
+    made.close()
+
+
+def hear(engine: Engine, model: Path, name: str = "jfk.wav", language: str = "en") -> Transcript:
+    wav = DATA / name
+    duration = media.count_samples(wav) / 16_000
+    return engine.transcribe(model, wav, language, duration, lambda: True)
+
+
+def process_of(engine: Engine) -> int:
+    assert engine._child
+    return engine._child._process.pid
+
+
+def test_words_are_right_and_cues_are_sound(engine: Engine, tiny_en_model: Path) -> None:
+    heard = {name: hear(engine, tiny_en_model, name) for name in WORDS}
+    texts = {name: transcript.text for name, transcript in heard.items()}
+    assert word_error_rate(WORDS, texts) <= 0.10
+    assert engine.loads == 1
+    for transcript in heard.values():
+        check_cues(transcript)
+
+
+def check_cues(transcript: Transcript) -> None:
+    cues = list(srt.parse(formats.srt(transcript)["text"]))
+    captions = webvtt.from_string(formats.vtt(transcript)["text"]).captions
+    times = [(cue.start.total_seconds(), cue.end.total_seconds()) for cue in cues]
+    assert len(cues) == len(captions) == len(transcript.segments) > 0
+    assert all(cue.content.strip() for cue in cues)
+    assert all(start < end for start, end in times)
+    assert times == sorted(times)
+    assert times[-1][1] <= transcript.duration
+    assert [caption.text for caption in captions] == [cue.content for cue in cues]
+
+
+def test_what_the_engine_knows_is_filled_in(engine: Engine, tiny_en_model: Path) -> None:
+    transcript = hear(engine, tiny_en_model)
+    for segment in transcript.segments:
+        assert segment.tokens
+        assert all(0 <= token < 50_256 for token in segment.tokens)
+        assert -1.5 < segment.avg_logprob < 0
+        assert 0.3 < segment.compression_ratio < 2.4
+
+
+def test_an_english_model_hears_english_whatever_is_asked(
+    engine: Engine, tiny_en_model: Path
+) -> None:
+    assert hear(engine, tiny_en_model, "austen-0880.wav", "auto").language == "en"
+
+
+def test_another_model_or_a_replaced_file_is_loaded(
+    engine: Engine, tiny_en_model: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.bin"
+    os.link(tiny_en_model, other)
+    for model in (tiny_en_model, tiny_en_model, other):
+        hear(engine, model, "austen-0880.wav")
+    assert engine.loads == 2
+    other.unlink()
+    other.write_bytes(tiny_en_model.read_bytes())
+    hear(engine, other, "austen-0880.wav")
+    assert engine.loads == 3
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "garbage", "truncated", "garbled"])
+def test_a_bad_model_is_an_error_and_the_next_job_runs(
+    engine: Engine, tiny_en_model: Path, tmp_path: Path, damage: str
+) -> None:
+    bad = tmp_path / "bad.bin"
+    good = tiny_en_model.read_bytes()
+    content = {
+        "empty": b"",
+        "garbage": os.urandom(100_000),
+        "truncated": good[: len(good) // 2],
+        "garbled": good[:4] + b"\xff" * 40 + good[44:],
+    }
+    if damage != "missing":
+        bad.write_bytes(content[damage])
+    with pytest.raises(ServiceError) as error:
+        hear(engine, bad, "austen-0880.wav")
+    assert "model" in str(error.value).lower()
+    assert str(tmp_path) not in str(error.value)
+    assert hear(engine, tiny_en_model, "austen-0880.wav").text
+
+
+def test_a_killed_process_is_noticed_and_replaced(engine: Engine, tiny_en_model: Path) -> None:
+    hear(engine, tiny_en_model, "austen-0880.wav")
+    process = process_of(engine)
+    killer = threading.Timer(0.1, os.kill, (process, signal.SIGSEGV))
+    killer.start()
+    with pytest.raises(EngineCrashed, match="-11"):
+        hear(engine, tiny_en_model)
+    killer.join()
+    assert hear(engine, tiny_en_model, "austen-0880.wav").text
+    assert engine.loads == 2
+
+
+def test_a_job_that_nobody_wants_ends_within_two_seconds(
+    engine: Engine, tiny_en_model: Path
+) -> None:
+    hear(engine, tiny_en_model, "austen-0880.wav")
+    process = process_of(engine)
+    os.kill(process, signal.SIGSTOP)
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        engine.transcribe(tiny_en_model, DATA / "jfk.wav", "en", 11.0, lambda: False)
+    assert time.monotonic() - started < 2
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def test_a_hung_engine_is_ended(engine: Engine, tiny_en_model: Path) -> None:
+    hear(engine, tiny_en_model, "austen-0880.wav")
+    process = process_of(engine)
+    os.kill(process, signal.SIGSTOP)
+    with pytest.raises(EngineCrashed, match="too long"):
+        engine.transcribe(tiny_en_model, DATA / "jfk.wav", "en", -59.99 / 60, lambda: True)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)

@@ -1,0 +1,64 @@
+"""What the README tells people to type works."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT, LiveServer
+
+README = (ROOT / "README.md").read_text()
+
+
+def block(heading: str, language: str) -> str:
+    """Take the first code block below a heading, made to fit the tests' server and model."""
+    section = README.split(f"## {heading}\n", 1)[1]
+    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def fit(code: str, server: LiveServer) -> str:
+    assert "http://127.0.0.1:8080" in code
+    assert "ggml-base" in code
+    return code.replace("http://127.0.0.1:8080", server.url).replace("ggml-base", "ggml-tiny.en")
+
+
+def run(*command: str, code: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        input=code,
+        cwd=ROOT,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_curl_walk(live_server: LiveServer) -> None:
+    printed = run("bash", "-e", code=fit(block("A walk with curl", "sh"), live_server))
+    assert printed.count("ask what you can do for your country") == 3
+    assert "00:00:00,000 --> " in printed
+    assert "WEBVTT" in printed
+
+
+def test_the_python_example(live_server: LiveServer) -> None:
+    printed = run(sys.executable, "-", code=fit(block("The same in Python", "python"), live_server))
+    assert printed.startswith("1\n00:00:00,000 --> ")
+    assert "ask what you can do for your country" in printed
+
+
+def test_the_map_of_the_house_names_every_room() -> None:
+    inside = README.split("## Inside\n", 1)[1]
+    for path in (ROOT / "whisper_service").glob("*"):
+        if path.suffix == ".py" and path.name != "__init__.py":
+            assert path.name in inside, path.name
+        elif path.is_dir() and path.name != "__pycache__":
+            assert f"{path.name}/" in inside

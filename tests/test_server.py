@@ -1,0 +1,164 @@
+"""The whole service in a process of its own, with real weights, over HTTP."""
+
+import os
+import signal
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import srt
+import webvtt
+
+from tests.conftest import PASSWORD, LiveServer, start_server
+from tests.speech import DATA, WORDS, word_error_rate
+
+TIMEOUT = 60
+
+
+class Client:
+    def __init__(self, server: LiveServer, username: str) -> None:
+        self.url = f"{server.url}/api/v1"
+        body = {"username": username, "password": PASSWORD}
+        session = self.call("POST", "/user/register", json=body)["session_id"]
+        self.headers = {"Authorization": f"Basic {session}"}
+        key = self.call("POST", "/user/token", json={"name": "k"})["token"]
+        self.headers = {"Authorization": f"Bearer {key}"}
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        headers = getattr(self, "headers", {})
+        response = requests.request(
+            method, self.url + path, headers=headers, timeout=TIMEOUT, **arguments
+        )
+        assert response.ok, response.text
+        return response.json()
+
+    def upload(self, path: Path) -> str:
+        with path.open("rb") as file:
+            return self.call("POST", "/file", files={"file": file})["files"][0]["uuid"]
+
+    def transcribe(self, uuid: str, **fields: Any) -> list[str]:
+        body = {"uuid": uuid, "model": "ggml-tiny.en", **fields}
+        return [
+            item["uuid"] for item in self.call("POST", "/transcribe", json=body)["transcriptions"]
+        ]
+
+    def wait(self, uuid: str, *statuses: str) -> Any:
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            answer = self.call("GET", f"/transcribe/{uuid}")
+            if answer["status"] in (statuses or ("completed", "failed")):
+                return answer
+            time.sleep(0.02)
+        raise AssertionError(answer)
+
+
+def test_words_come_back_right_in_three_formats(live_server: LiveServer) -> None:
+    client = Client(live_server, "reader")
+    formats = ["verbose_json", "srt", "vtt"]
+    queued = {name: client.transcribe(client.upload(DATA / name), format=formats) for name in WORDS}
+    heard: dict[str, dict[str, str]] = {name: {} for name in formats}
+    for name, uuids in queued.items():
+        json, subtitles, captions = (client.wait(uuid) for uuid in uuids)
+        duration = json["data"]["duration"]
+        cues = list(srt.parse(subtitles["data"]["text"]))
+        lines = webvtt.from_string(captions["data"]["text"]).captions
+        heard["verbose_json"][name] = json["data"]["text"]
+        heard["srt"][name] = " ".join(cue.content for cue in cues)
+        heard["vtt"][name] = " ".join(line.text for line in lines)
+        assert all(cue.content and cue.start < cue.end for cue in cues)
+        assert cues[-1].end.total_seconds() <= duration
+        assert json["language"] == json["data"]["language"] == "en"
+    for texts in heard.values():
+        assert word_error_rate(WORDS, texts) <= 0.10
+
+
+def test_ctrl_c_ends_in_order_and_a_killed_job_runs_again(
+    tiny_en_model: Path, tmp_path: Path
+) -> None:
+    server = start_server(tmp_path, tiny_en_model.parent)
+    client = Client(server, "ann")
+    (uuid,) = client.transcribe(client.upload(DATA / "jfk.wav"), format="srt")
+    client.wait(uuid, "processing")
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(10) == 0
+    assert rows(tmp_path, "SELECT status, attempts FROM transcription") == [("pending", 0)]
+
+    server = start_server(tmp_path, tiny_en_model.parent)
+    client.url = f"{server.url}/api/v1"
+    client.wait(uuid, "processing")
+    server.process.kill()
+    server.process.wait()
+    assert rows(tmp_path, "SELECT status, attempts FROM transcription") == [("processing", 1)]
+    assert rows(tmp_path, "SELECT token_balance FROM user") == [(989,)]
+
+    server = start_server(tmp_path, tiny_en_model.parent)
+    client.url = f"{server.url}/api/v1"
+    answer = client.wait(uuid)
+    assert "country" in answer["data"]["text"]
+    assert server.stop() == 0
+    assert rows(tmp_path, "SELECT status, attempts FROM transcription") == [("completed", 2)]
+    assert rows(tmp_path, "SELECT token_balance FROM user") == [(989,)]
+    kinds = rows(tmp_path, "SELECT kind, count(*) FROM ledger GROUP BY kind")
+    assert kinds == [("charge", 3), ("grant", 1), ("refund", 2)]
+
+
+def rows(storage: Path, query: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(storage / "service.db")
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def test_the_engine_dies_with_the_service(tiny_en_model: Path, tmp_path: Path) -> None:
+    server = start_server(tmp_path, tiny_en_model.parent)
+    client = Client(server, "ann")
+    (uuid,) = client.transcribe(client.upload(DATA / "jfk.wav"))
+    client.wait(uuid, "processing")
+    deadline = time.monotonic() + TIMEOUT
+    while not (engines := children(server.process.pid, "whisper_cpp")):
+        assert time.monotonic() < deadline
+    server.process.kill()
+    server.process.wait()
+    while any(Path(f"/proc/{engine}").exists() for engine in engines):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def children(parent: int, word: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            ours = int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent
+            if ours and word in (entry / "cmdline").read_text():
+                found.append(int(entry.name))
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def test_a_damaged_model_harms_nothing_else(tiny_en_model: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    os.link(tiny_en_model, models / "ggml-tiny.en.bin")
+    with tiny_en_model.open("rb") as file:
+        (models / "ggml-cut.bin").write_bytes(file.read(10_000_000))
+    server = start_server(tmp_path / "storage", models)
+    client = Client(server, "ann")
+    uuid = client.upload(DATA / "austen-0880.wav")
+    (bad,), (good,) = (client.transcribe(uuid, model=name) for name in ("ggml-cut", "ggml-tiny.en"))
+    assert client.wait(bad)["error"] == "The model file is truncated"
+    assert "young man" in client.wait(good)["data"]["text"]
+    assert client.call("GET", "/user")["token_balance"] == 1000 - 3
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_sigterm_ends_an_idle_service(tiny_en_model: Path, tmp_path: Path, signals: int) -> None:
+    server = start_server(tmp_path, tiny_en_model.parent)
+    for _ in range(signals):
+        server.process.terminate()
+    assert server.process.wait(10) in {0, -signal.SIGTERM}

@@ -1,0 +1,157 @@
+"""config.toml and the environment, read once into frozen records."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from whisper_service.errors import CommandError
+
+ENV_PREFIX = "WHISPER_SERVICE_"
+# Read by others: the file's own name, and the address of a mirror for `get-model`.
+NOT_SETTINGS = {ENV_PREFIX + "CONFIG", ENV_PREFIX + "MODEL_HUB"}
+DEFAULT_FILE = Path(__file__).parent.parent / "config.toml"
+
+
+def whole(default: int, low: int, high: int) -> int:
+    """Give a setting that takes the whole numbers from `low` to `high`."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Server:
+    host: str = "127.0.0.1"
+    port: int = whole(8080, 0, 65535)
+    threads: int = whole(8, 1, 256)
+
+
+@dataclass(frozen=True)
+class Storage:
+    path: Path = Path("storage")
+    max_upload_bytes: int = whole(4 * 1024**3, 1, 2**50)
+
+
+@dataclass(frozen=True)
+class Media:
+    max_duration_seconds: int = whole(12 * 3600, 1, 7 * 24 * 3600)
+
+
+@dataclass(frozen=True)
+class Models:
+    path: Path = Path("models")
+
+
+@dataclass(frozen=True)
+class Worker:
+    jobs: int = whole(1, 1, 64)
+    threads: int = whole(0, 0, 256)
+
+    @property
+    def threads_per_job(self) -> int:
+        """Never more threads than cores in all: beyond that each decode step waits for a core."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+
+
+@dataclass(frozen=True)
+class Auth:
+    session_hours: int = whole(24, 1, 24 * 365)
+    password_min_length: int = whole(12, 1, 1024)
+    password_min_uppercase: int = whole(1, 0, 16)
+    password_min_lowercase: int = whole(1, 0, 16)
+    password_min_digits: int = whole(1, 0, 16)
+    password_min_special: int = whole(1, 0, 16)
+    bcrypt_cost: int = whole(12, 4, 20)
+
+
+@dataclass(frozen=True)
+class Billing:
+    initial_token_balance: int = whole(1000, 0, 10**15)
+
+
+@dataclass(frozen=True)
+class Config:
+    server: Server = Server()
+    storage: Storage = Storage()
+    media: Media = Media()
+    models: Models = Models()
+    worker: Worker = Worker()
+    auth: Auth = Auth()
+    billing: Billing = Billing()
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the settings: the environment's over the file's over the defaults.
+
+    Without a `path`, WHISPER_SERVICE_CONFIG names the file, or else it is the repository's own.
+    Raises CommandError, which names the setting, for a file that cannot be read, an unknown key,
+    a wrong type or a value out of range.
+    """
+    path = path or Path(environ.get(ENV_PREFIX + "CONFIG") or DEFAULT_FILE)
+    tables = _read(path)
+    _add_environment(tables, environ)
+    sections = {section.name: section for section in fields(Config)}
+    for name, table in tables.items():
+        if name not in sections or not isinstance(table, dict):
+            raise CommandError(f"Unknown section [{name}] in {path.name}")
+    root = path.resolve().parent
+    values: dict[str, Any] = {
+        name: _section(section, tables.get(name, {}), root) for name, section in sections.items()
+    }
+    return Config(**values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CommandError(f"Cannot read the configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path} is not valid TOML: {error}") from error
+
+
+def _add_environment(tables: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for variable, text in environ.items():
+        if not variable.startswith(ENV_PREFIX) or variable in NOT_SETTINGS:
+            continue
+        section, _, key = variable.removeprefix(ENV_PREFIX).lower().partition("_")
+        tables.setdefault(section, {})[key] = _Text(text)
+
+
+class _Text(str):
+    """A value out of the environment, where numbers come as text as well."""
+
+    __slots__ = ()
+
+
+def _section(section: Field[Any], table: Mapping[str, object], root: Path) -> object:
+    kind: Any = type(section.default)
+    settings = {setting.name: setting for setting in fields(kind)}
+    for key in table:
+        if key not in settings:
+            raise CommandError(f"Unknown setting {section.name}.{key}")
+    values = {key: table.get(key, setting.default) for key, setting in settings.items()}
+    return kind(
+        **{
+            key: _value(f"{section.name}.{key}", settings[key], value, root)
+            for key, value in values.items()
+        }
+    )
+
+
+def _value(name: str, setting: Field[Any], value: object, root: Path) -> object:
+    if isinstance(setting.default, int):
+        return _whole(name, setting, value)
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise CommandError(f"{name} must be a text that is not empty, not {value!r}")
+    return root / value if isinstance(setting.default, Path) else str(value)
+
+
+def _whole(name: str, setting: Field[Any], value: object) -> int:
+    low, high = setting.metadata["low"], setting.metadata["high"]
+    if isinstance(value, _Text) and value.strip().lstrip("-").isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise CommandError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+    return value

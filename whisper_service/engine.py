@@ -1,0 +1,140 @@
+"""The supervisor of the engine's process: starts it, asks it, and ends it when it must."""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.transcript import Segment, Transcript, tidy
+
+ROOT = Path(__file__).parent.parent
+LOAD_SECONDS = 300
+# Large models on slow machines take some ten times the length of the recording.
+SECONDS_PER_SECOND = 60
+LOOK_UP_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class EngineCrashed(Exception):
+    """The process died or hung; the same recording may well succeed another time."""
+
+
+class _Child:
+    """A process with one model, and the connection to it."""
+
+    def __init__(self, model: Path, threads: int) -> None:
+        self.model = _identity(model)
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "whisper_service.whisper_cpp"]
+        with theirs:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(model), str(threads)],
+                cwd=ROOT,
+                env={**os.environ, **_openmp(threads)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl-C is for the service, which then ends its children
+            )
+        self._connection = Connection(ours.detach())
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, request: dict[str, Any]) -> None:
+        self._connection.send_bytes(json.dumps(request).encode())
+
+    def receive(self, seconds: float, wanted: Callable[[], bool]) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while not self._connection.poll(LOOK_UP_SECONDS):
+            if not wanted():
+                raise Cancelled
+            if time.monotonic() > deadline:
+                raise EngineCrashed("The engine took too long")
+        answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        if "error" in answer:
+            raise ServiceError(answer["error"])
+        return answer
+
+    def kill(self) -> int:
+        self._process.kill()
+        self._connection.close()
+        return self._process.wait()
+
+
+class Engine:
+    """One child process with one model in memory, for one thread.
+
+    The child stays while the next recording asks for the same model; another model gets a new
+    process, which gives the old one's memory back for certain.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.loads = 0
+        self._threads = threads
+        self._child: _Child | None = None
+
+    def transcribe(
+        self,
+        model: Path,
+        wav: Path,
+        language: str,
+        duration: float,
+        wanted: Callable[[], bool],
+    ) -> Transcript:
+        """Transcribe a WAV of 16 kHz, mono, s16le that lasts `duration` seconds.
+
+        `wanted` is asked twice a second. Raises Cancelled once it says no, EngineCrashed when the
+        process died or took too long, ServiceError for a model or recording that cannot be used.
+        """
+        try:
+            child = self._load(model, wanted)
+            child.send({"wav": str(wav), "language": language})
+            answer = child.receive(60 + duration * SECONDS_PER_SECOND, wanted)
+        except (OSError, EOFError) as error:
+            raise EngineCrashed(f"The engine ended with {self.close()}") from error
+        except BaseException:
+            self.close()
+            raise
+        segments = tidy([Segment(**segment) for segment in answer["segments"]], duration)
+        return Transcript(answer["text"], answer["language"], duration, segments)
+
+    def close(self) -> int | None:
+        """End the process, at once and for certain. Returns its exit code, if there was one."""
+        child, self._child = self._child, None
+        return child.kill() if child else None
+
+    def _load(self, model: Path, wanted: Callable[[], bool]) -> _Child:
+        if self._child and self._child.model == _identity(model) and self._child.is_alive():
+            return self._child
+        self.close()
+        self._child = _Child(model, self._threads)
+        self._child.receive(LOAD_SECONDS, wanted)
+        self.loads += 1
+        return self._child
+
+
+def _openmp(threads: int) -> dict[str, str]:
+    """Keep OpenMP to its cores, and its threads from burning them while they wait.
+
+    Spinning threads that have to share a core took 22 s for what takes 1.2 s.
+    """
+    return {"OMP_THREAD_LIMIT": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def _identity(model: Path) -> tuple[Path, int]:
+    """Tell a model file from another of the same name that took its place."""
+    try:
+        return model, model.stat().st_mtime_ns
+    except OSError as error:
+        raise ServiceError("The model file cannot be read") from error

@@ -1,0 +1,200 @@
+"""ffmpeg: what a file is, and its conversion. The only room that knows the program.
+
+The input is passed as a descriptor, so that no playlist or container can make ffmpeg open
+another file or a connection, and only demuxers and decoders on a list may touch it.
+"""
+
+import logging
+import os
+import re
+import selectors
+import subprocess
+import time
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import imageio_ffmpeg
+
+from whisper_service.containers import AUDIO_DECODERS, CONTAINERS, VIDEO_DECODERS
+from whisper_service.errors import Cancelled, ServiceError
+
+logger = logging.getLogger(__name__)
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+SAMPLE_RATE = 16_000
+MIN_SAMPLES = SAMPLE_RATE // 10
+PROBE_SECONDS = 60
+CONVERT_SECONDS = 6 * 3600
+LOOK_UP_SECONDS = 0.5
+MAX_WORDS = 256 * 1024
+
+# Lines of other texts, metadata included, are indented further.
+_INPUT = re.compile(r"Input #0, (?P<demuxer>\S+), from 'fd:':")
+_STREAM = re.compile(r"  Stream #0:\d+\S*: (?P<kind>Audio|Video): (?P<codec>\w+)(?P<rest>.*)")
+
+
+class UnsupportedMedia(ServiceError):
+    """A file that is not audio or video of a kind that is served."""
+
+
+class NoAudioStream(ServiceError):
+    """A video without sound."""
+
+
+class MediaError(ServiceError):
+    """A file whose sound cannot be decoded."""
+
+
+@dataclass(frozen=True)
+class Media:
+    """What a file is, by its bytes. The codecs are those of its first streams."""
+
+    content_type: str
+    audio_codec: str
+    video_codec: str | None
+
+    @property
+    def kind(self) -> str:
+        return "video" if self.video_codec else "audio"
+
+
+def probe(path: Path) -> Media:
+    """Tell what a file is, having decoded the first of its sound.
+
+    Raises UnsupportedMedia or NoAudioStream.
+    """
+    decode = ["-map", "0:a:0", "-t", "0.2", "-c:a", "pcm_s16le", "-f", "null", "-"]
+    with path.open("rb") as source:
+        code, words = _run(source, AUDIO_DECODERS, "info", decode, PROBE_SECONDS, lambda: True)
+    demuxer, streams = None, []
+    # Split at line feeds alone: other line ends may stand in a title.
+    for line in words.partition("\nStream mapping:")[0].split("\n"):
+        if found := _INPUT.match(line):
+            demuxer = found["demuxer"]
+        elif found := _STREAM.match(line):
+            streams.append(found)
+    if demuxer not in CONTAINERS or not streams:
+        raise UnsupportedMedia("Unsupported content type")
+    codecs = {
+        kind: [
+            stream["codec"]
+            for stream in streams
+            if stream["kind"] == kind and "(attached pic)" not in stream["rest"]
+        ]
+        for kind in ("Audio", "Video")
+    }
+    if not codecs["Audio"]:
+        raise NoAudioStream("The file has no audio stream")
+    if code != 0:
+        raise UnsupportedMedia("Unsupported content type")
+    video = codecs["Video"][0] if codecs["Video"] else None
+    return Media(CONTAINERS[demuxer][video is not None], codecs["Audio"][0], video)
+
+
+def convert(
+    source: Path,
+    media: Media,
+    converted: Path,
+    speech: Path,
+    max_seconds: int,
+    wanted: Callable[[], bool],
+) -> int:
+    """Make the copy that is downloaded and the WAV that Whisper hears, in one run.
+
+    Audio becomes MP3 (192 kbit/s, 44.1 kHz), video becomes MP4 (H.264, AAC 192 kbit/s); a stream
+    that already is what it should become is copied. The WAV (16 kHz, mono, s16le) starts where
+    the recording starts, be its sound late. Returns the number of the WAV's samples.
+
+    Raises MediaError for what cannot be decoded or lasts longer than `max_seconds`, Cancelled
+    once `wanted`, asked twice a second, says no.
+    """
+    limit = ["-t", str(max_seconds + 1), "-map_metadata", "-1", "-map_chapters", "-1", "-y"]
+    copy = _mp4(media) if media.video_codec else _mp3(media)
+    wav = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split()
+    wav += ["-af", "aresample=async=1:first_pts=0"]
+    decoders = f"{AUDIO_DECODERS},{VIDEO_DECODERS}" if media.video_codec else AUDIO_DECODERS
+    outputs = [*copy, *limit, f"file:{converted}", *wav, *limit, f"file:{speech}"]
+    with source.open("rb") as file:
+        code, words = _run(file, decoders, "error", outputs, CONVERT_SECONDS, wanted)
+    if code != 0:
+        logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
+        raise MediaError("The audio could not be decoded")
+    samples = count_samples(speech)
+    if samples < MIN_SAMPLES:
+        raise MediaError("The file holds less than a tenth of a second of sound")
+    if samples > max_seconds * SAMPLE_RATE:
+        raise MediaError(f"The recording is longer than {max_seconds} seconds")
+    return samples
+
+
+def count_samples(wav: Path) -> int:
+    with wave.open(str(wav), "rb") as file:
+        return file.getnframes()
+
+
+def _mp3(media: Media) -> list[str]:
+    encode = "-c:a libmp3lame -b:a 192k -ar 44100".split()
+    codec = ["-c:a", "copy"] if media.audio_codec == "mp3" else encode
+    return ["-map", "0:a:0", *codec, "-f", "mp3"]
+
+
+def _mp4(media: Media) -> list[str]:
+    # H.264 wants even sides and, for players everywhere, 4:2:0.
+    encode = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -vf scale=trunc(iw/2)*2:trunc(ih/2)*2"
+    video = ["-c:v", "copy"] if media.video_codec == "h264" else encode.split()
+    audio = ["-c:a", "copy"] if media.audio_codec == "aac" else ["-c:a", "aac", "-b:a", "192k"]
+    fast_start = ["-movflags", "+faststart"]
+    return ["-map", "0:V:0", "-map", "0:a:0", *video, *audio, *fast_start, "-f", "mp4"]
+
+
+def _run(
+    source: BinaryIO,
+    decoders: str,
+    loglevel: str,
+    outputs: list[str],
+    seconds: float,
+    wanted: Callable[[], bool],
+) -> tuple[int, str]:
+    """Run ffmpeg over an open file; return its exit code and the end of what it said.
+
+    Raises Cancelled, or MediaError after `seconds`. The process is gone in any case.
+    """
+    demuxers = ",".join(CONTAINERS)
+    guard = ["-protocol_whitelist", "fd", "-format_whitelist", demuxers, "-max_streams", "64"]
+    command = [FFMPEG, "-hide_banner", "-nostdin", "-nostats", "-loglevel", loglevel, *guard]
+    process = subprocess.Popen(
+        [*command, "-codec_whitelist", decoders, "-i", "fd:", *outputs],
+        stdin=source,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={},
+        cwd="/",
+        process_group=0,
+    )
+    try:
+        words = _listen(process, time.monotonic() + seconds, wanted)
+        return process.wait(), words
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listen(process: "subprocess.Popen[bytes]", deadline: float, wanted: Callable[[], bool]) -> str:
+    """Read what a process says until it closes its mouth; keep the last of it."""
+    assert process.stderr
+    words = b""
+    with process.stderr, selectors.DefaultSelector() as selector:
+        selector.register(process.stderr, selectors.EVENT_READ)
+        while True:
+            if selector.select(LOOK_UP_SECONDS):
+                chunk = os.read(process.stderr.fileno(), 65_536)
+                if not chunk:
+                    return words.decode(errors="replace")
+                words = (words + chunk)[-MAX_WORDS:]
+            if not wanted():
+                raise Cancelled
+            if time.monotonic() > deadline:
+                raise MediaError("The file took too long to convert")

@@ -1,0 +1,141 @@
+"""Where recordings lie on disk, and how they get there whole or not at all.
+
+    files/<uuid>/original     the bytes that were uploaded, until they are converted
+    files/<uuid>/converted    MP3 or MP4: what a download returns
+    files/<uuid>/speech.wav   16 kHz, mono, s16le: what Whisper hears
+    tmp/                      uploads and conversions under way, and what is being deleted
+
+No name in here comes from a user.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from blake3 import blake3
+
+from whisper_service import ids
+from whisper_service.errors import CommandError
+
+
+class IncomingFile:
+    """An upload on its way to disk, hashed as it is written.
+
+    Beyond `max_bytes` nothing more is written, and `too_large` says so.
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self.path = path
+        self.size = 0
+        self.max_bytes = max_bytes
+        self._hash = blake3()
+        self._file = path.open("xb")
+
+    @property
+    def too_large(self) -> bool:
+        return self.size > self.max_bytes
+
+    @property
+    def hash(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        if not self.too_large:
+            self._hash.update(data)
+            self._file.write(data)
+        return len(data)
+
+    def seek(self, offset: int) -> int:
+        """Do nothing: the form parser rewinds each file at its end, and nobody reads this one."""
+        return offset
+
+    def close(self) -> None:
+        """Bring the bytes to disk."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def discard(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Storage:
+    """A folder that one running service owns."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.database = root / "service.db"
+        self._files = root / "files"
+        self._temporary = root / "tmp"
+        try:
+            for folder in (root, self._files, self._temporary):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"Cannot write to {root}: {error.strerror}") from error
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Hold the folder for this process. Raises CommandError when another one does."""
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CommandError(f"Another service is running on {self.root}") from error
+            yield
+
+    def original(self, uuid: str) -> Path:
+        return self._files / uuid / "original"
+
+    def converted(self, uuid: str) -> Path:
+        return self._files / uuid / "converted"
+
+    def speech(self, uuid: str) -> Path:
+        return self._files / uuid / "speech.wav"
+
+    def receive(self, max_bytes: int) -> IncomingFile:
+        """Open an upload of at most `max_bytes`, on the file system where it will stay."""
+        return IncomingFile(self._temporary / ids.uuid7(), max_bytes)
+
+    def temporary(self) -> Path:
+        """Name a file or folder that does not exist yet; what is left in there dies at a start."""
+        return self._temporary / ids.uuid7()
+
+    def place(self, source: Path, target: Path) -> None:
+        """Move a closed file to its name so that it is there, whole, after a power cut."""
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        with source.open("rb") as file:
+            os.fsync(file.fileno())
+        source.replace(target)
+        for folder in (target.parent, target.parent.parent):
+            _sync_folder(folder)
+
+    def delete(self, uuid: str) -> None:
+        """Remove all that belongs to a file. No half of it is ever seen."""
+        doomed = self.temporary()
+        try:
+            (self._files / uuid).rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def sweep(self, known: set[str]) -> None:
+        """Remove what a killed process left: temporary files, and files that no row knows."""
+        for leftover in self._temporary.iterdir():
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for folder in self._files.iterdir():
+            if folder.name not in known:
+                self.delete(folder.name)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,98 @@
+"""The columns of schema.sql. 'Models' are Whisper's in this service, so these are tables."""
+
+from peewee import CompositeKey, IntegerField, Model, TextField
+
+from whisper_service.db import database
+
+
+class Table(Model):
+    class Meta:
+        database = database
+
+
+class User(Table):
+    id = IntegerField(primary_key=True)
+    uuid = TextField()
+    username = TextField()
+    password_hash = TextField()
+    is_admin = IntegerField(default=0)
+    registered_at = IntegerField()
+    token_balance = IntegerField(default=0)
+    price_micros = IntegerField(default=1_000_000)
+    avatar_uuid = TextField(null=True)
+
+
+class Session(Table):
+    id = IntegerField(primary_key=True)
+    uuid = TextField()
+    user_id = IntegerField()
+    started_at = IntegerField()
+    user_agent = TextField()
+
+
+class ApiToken(Table):
+    id = IntegerField(primary_key=True)
+    uuid = TextField()
+    user_id = IntegerField()
+    name = TextField()
+    key_hash = TextField()
+    key_start = TextField()
+    key_end = TextField()
+    created_at = IntegerField()
+
+    class Meta:
+        table_name = "api_token"
+
+
+class File(Table):
+    id = IntegerField(primary_key=True)
+    uuid = TextField()
+    user_id = IntegerField()
+    hash = TextField()
+    filename = TextField()
+    kind = TextField()
+    status = TextField()
+    error = TextField(null=True)
+    content_type = TextField()
+    size_bytes = IntegerField()
+    samples = IntegerField(null=True)
+    uploaded_at = IntegerField()
+
+
+class StoredTranscript(Table):
+    id = IntegerField(primary_key=True)
+    data = TextField()
+
+    class Meta:
+        table_name = "transcript"
+
+
+class Transcription(Table):
+    id = IntegerField(primary_key=True)
+    uuid = TextField()
+    user_id = IntegerField()
+    file_uuid = TextField()
+    model = TextField()
+    language = TextField()
+    format = TextField()
+    status = TextField(default="pending")
+    error = TextField(null=True)
+    created_at = IntegerField()
+    processed_at = IntegerField(default=0)
+    attempts = IntegerField(default=0)
+    claim = TextField(null=True)
+    samples = IntegerField(null=True)
+    transcript_id = IntegerField(null=True)
+
+
+class LedgerEntry(Table):
+    user_id = IntegerField()
+    subject = TextField()
+    claim = TextField()
+    kind = TextField()
+    amount = IntegerField()
+    at = IntegerField()
+
+    class Meta:
+        table_name = "ledger"
+        primary_key = CompositeKey("subject", "claim", "kind")

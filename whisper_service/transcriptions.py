@@ -1,0 +1,80 @@
+"""The user's side of transcriptions."""
+
+import time
+from collections.abc import Sequence
+
+from whisper_service import files, ids, languages
+from whisper_service.db import write_transaction
+from whisper_service.errors import InvalidRequest, NotFound
+from whisper_service.formats import FORMATS
+from whisper_service.model_files import ModelFile
+from whisper_service.tables import File, StoredTranscript, Transcription, User
+from whisper_service.transcript import Transcript
+
+
+def submit(
+    user: User, file_uuid: str, model: ModelFile, language: str, formats: Sequence[str]
+) -> list[Transcription]:
+    """Queue a transcription of a file for each format, the same format once.
+
+    Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
+    that are not there, or that the model cannot do.
+    """
+    _check_formats(formats)
+    _check_language(model, language)
+    with write_transaction():
+        file = files.find_owned(user, file_uuid)
+        if file.status == "failed":
+            raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
+        return [
+            Transcription.create(
+                uuid=ids.uuid7(),
+                user_id=user.id,
+                file_uuid=file.uuid,
+                model=model.name,
+                language=language,
+                format=name,
+                created_at=int(time.time()),
+            )
+            for name in dict.fromkeys(formats)
+        ]
+
+
+def find(uuid: str) -> Transcription | None:
+    return Transcription.get_or_none(Transcription.uuid == uuid)
+
+
+def find_of_file(file_uuid: str) -> list[Transcription]:
+    """List a file's transcriptions, oldest first. Raises NotFound when there is no such file."""
+    found = list(
+        Transcription.select()
+        .where(Transcription.file_uuid == file_uuid)
+        .order_by(Transcription.id)
+    )
+    if not found and not File.select().where(File.uuid == file_uuid).exists():
+        raise NotFound("Transcription not found")
+    return found
+
+
+def transcript_of(transcription: Transcription) -> Transcript | None:
+    """Load what was heard; None until the transcription is completed."""
+    if transcription.transcript_id is None:
+        return None
+    stored = StoredTranscript.get_by_id(transcription.transcript_id)
+    return Transcript.from_json(stored.data)
+
+
+def _check_formats(formats: Sequence[str]) -> None:
+    if not formats:
+        raise InvalidRequest("At least one format must be specified")
+    for name in formats:
+        if name not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise InvalidRequest(f"Invalid format: {name}. Must be one of: {known}")
+
+
+def _check_language(model: ModelFile, language: str) -> None:
+    if language != "auto" and language not in languages.CODES:
+        raise InvalidRequest(f"Invalid language: {language}")
+    if model.is_english_only and language not in {"auto", "en"}:
+        raise InvalidRequest(f"Model {model.name} knows English only, not {language}")

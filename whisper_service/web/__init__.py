@@ -1,0 +1,55 @@
+"""The HTTP interface: `create_app` lists its whole wiring, top to bottom."""
+
+from typing import cast
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+
+from whisper_service.db import database
+from whisper_service.web import (
+    api_tokens,
+    auth,
+    errors,
+    files,
+    health,
+    models,
+    transcriptions,
+    users,
+)
+from whisper_service.web.services import Services
+
+PREFIX = "/api/v1"
+# Of every body but an upload's; a form's text fields and all JSON stay far below.
+MAX_BODY_BYTES = 64 * 1024
+
+# Who may call what. A blueprint without a line here does not exist.
+BLUEPRINTS = (
+    (health.public, auth.anyone),
+    (users.public, auth.anyone),
+    (users.private, auth.user),
+    (api_tokens.private, auth.user),
+    (files.private, auth.user),
+    (models.private, auth.user),
+    (transcriptions.public, auth.anyone),
+    (transcriptions.private, auth.user),
+)
+
+
+def create_app(services: Services) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    json = cast("DefaultJSONProvider", app.json)
+    json.sort_keys = False
+    json.ensure_ascii = False
+    app.extensions["services"] = services
+    app.before_request(_connect)
+    errors.register(app)
+    auth.register(app, {blueprint.name: policy for blueprint, policy in BLUEPRINTS})
+    for blueprint, _ in BLUEPRINTS:
+        app.register_blueprint(blueprint, url_prefix=PREFIX)
+    return app
+
+
+def _connect() -> None:
+    """Open the thread's connection. It stays: the server's threads are few and live long."""
+    database.connect(reuse_if_open=True)

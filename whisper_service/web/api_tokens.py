@@ -1,0 +1,28 @@
+"""API keys."""
+
+from typing import Any
+
+from flask import Blueprint
+
+from whisper_service import api_tokens
+from whisper_service.errors import InvalidRequest
+from whisper_service.web import params
+from whisper_service.web.auth import current_user
+
+private = Blueprint("api_tokens", __name__)
+
+
+@private.post("/user/token")
+@private.post("/user/tokens")
+def issue() -> dict[str, Any]:
+    name = params.optional_text(params.json_object(), "name")
+    if name is None:
+        raise InvalidRequest("Missing 'name' field in request body")
+    token, key = api_tokens.issue(current_user(), name)
+    return {
+        "message": "Token issued successfully",
+        "token_id": token.uuid,
+        "token": key,
+        "name": token.name,
+        "note": "Save this token securely. You won't be able to see it again.",
+    }

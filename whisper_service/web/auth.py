@@ -1,0 +1,67 @@
+"""Who is calling: a session id after Basic or an API key after Bearer, both as they are."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from flask import Flask, g, request
+
+from whisper_service import api_tokens, ids, sessions
+from whisper_service.errors import Forbidden, InvalidRequest, Unauthenticated
+from whisper_service.tables import User
+from whisper_service.web.services import services
+
+# Werkzeug's own parser takes a Basic value for base64, and fails on some.
+_HEADER = re.compile(r"(?P<scheme>basic|bearer) +(?P<secret>\S+)", re.IGNORECASE)
+
+
+def register(app: Flask, policies: Mapping[str, Callable[[], None]]) -> None:
+    """Apply to each blueprint, by its name, the policy that it was given."""
+
+    def check() -> None:
+        if request.blueprint is not None:
+            policies[request.blueprint]()
+
+    app.before_request(check)
+
+
+def anyone() -> None:
+    """Let everybody in."""
+
+
+def user() -> None:
+    """Let in whoever shows a live session or API key. Raises Unauthenticated."""
+    found = _HEADER.fullmatch(request.headers.get("Authorization", "").strip())
+    caller = _find(found["scheme"].lower(), found["secret"]) if found else None
+    if caller is None:
+        raise Unauthenticated("Missing valid Authorization header with session or API key")
+    g.user = caller
+
+
+def admin() -> None:
+    """Let in an administrator. Raises Unauthenticated or Forbidden."""
+    user()
+    if not current_user().is_admin:
+        raise Forbidden("Access denied. Admin privileges required")
+
+
+def current_user() -> User:
+    caller: User = g.user
+    return caller
+
+
+def current_session() -> str | None:
+    """Return the id of the session that the caller showed; None for an API key."""
+    session: str | None = g.session
+    return session
+
+
+def _find(scheme: str, secret: str) -> User | None:
+    g.session = None
+    try:
+        secret = ids.parse(secret)
+    except InvalidRequest:
+        return None
+    if scheme == "bearer":
+        return api_tokens.find_user(secret)
+    g.session = secret
+    return sessions.find_user(secret, services().config.auth.session_hours)

@@ -1,0 +1,46 @@
+"""Every error of the interface: plain text, the same shape for all, made here once."""
+
+import errno
+import logging
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from whisper_service.errors import ServiceError, StorageFull
+
+logger = logging.getLogger(__name__)
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(ServiceError, _expected)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(OSError, _system)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def text(status: int, message: str) -> Response:
+    return Response(message, status, mimetype="text/plain")
+
+
+def _expected(error: ServiceError) -> Response:
+    return text(error.status, str(error))
+
+
+def _http(error: HTTPException) -> Response:
+    """Keep the status and headers such as Allow, but not Werkzeug's HTML."""
+    response = text(error.code or 500, error.name)
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers[name] = value
+    return response
+
+
+def _system(error: OSError) -> Response:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return _expected(StorageFull("The server's disk is full"))
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> Response:
+    logger.error("A request failed", exc_info=error)
+    return text(500, "Internal server error")

@@ -1,0 +1,23 @@
+"""The models that can be asked for."""
+
+from typing import Any
+
+from flask import Blueprint
+
+from whisper_service import model_files
+from whisper_service.web import params
+from whisper_service.web.services import services
+
+private = Blueprint("models", __name__)
+
+
+@private.get("/model")
+@private.get("/models")
+def available() -> dict[str, Any]:
+    with_size = params.flag("size")
+    return {
+        "models": [
+            {"name": model.name, "size": model.size} if with_size else {"name": model.name}
+            for model in model_files.available(services().config.models.path)
+        ]
+    }
