@@ -1,6 +1,6 @@
 # Everything a user or developer does here. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run demo model test lint types format lock clean
+.PHONY: help run demo model test test-models lint types format lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +25,9 @@ test: $(VENV)/test lint types ## run everything that decides whether the code is
 	@$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
+
+test-models: $(VENV)/test ## also the tests that download some 280 MB of models
+	@WHISPER_SERVICE_TEST_DOWNLOADS=1 $(BIN)/pytest tests/model_sources
 
 lint: $(VENV)/test
 	@$(BIN)/ruff format --check .

@@ -84,8 +84,14 @@ CREATE TABLE transcription (
 CREATE INDEX transcription_by_status ON transcription (status, id);
 CREATE INDEX transcription_by_file ON transcription (file_uuid, id);
 CREATE INDEX transcription_by_claim ON transcription (claim);
-CREATE INDEX transcription_by_user ON transcription (user_id, created_at, samples);
+CREATE INDEX transcription_by_user ON transcription (user_id, created_at, status, samples);
 CREATE INDEX transcription_by_transcript ON transcription (transcript_id);
+CREATE TRIGGER transcript_of_nobody AFTER DELETE ON transcription
+WHEN OLD.transcript_id IS NOT NULL
+BEGIN
+    DELETE FROM transcript WHERE id = OLD.transcript_id
+    AND NOT EXISTS (SELECT 1 FROM transcription WHERE transcript_id = OLD.transcript_id);
+END;
 
 -- Every change of a balance. The primary key makes a second charge or refund of one run impossible.
 CREATE TABLE ledger (

@@ -1,5 +1,43 @@
 """What ffmpeg may open: containers with their media types, and decoders."""
 
+# The pictures that an avatar may be; SVG is a document with scripts and is none of them.
+PICTURE_DEMUXERS = "gif,jpeg_pipe,png_pipe,webp_pipe"
+PICTURE_DECODERS = "gif,mjpeg,png,webp"
+# How a name ends whose bytes are of a media type.
+ENDINGS = {
+    "application/vnd.rn-realmedia": ".rmvb",
+    "audio/aac": ".aac",
+    "audio/ac3": ".ac3",
+    "audio/aiff": ".aiff",
+    "audio/amr": ".amr",
+    "audio/eac3": ".eac3",
+    "audio/flac": ".flac",
+    "audio/mp2t": ".ts",
+    "audio/mp4": ".m4a",
+    "audio/mpeg": ".mp3",
+    "audio/ogg": ".ogg",
+    "audio/vnd.rn-realaudio": ".ra",
+    "audio/wav": ".wav",
+    "audio/x-caf": ".caf",
+    "audio/x-flv": ".flv",
+    "audio/x-matroska": ".mka",
+    "audio/x-ms-wma": ".wma",
+    "audio/x-msvideo": ".avi",
+    "audio/x-w64": ".w64",
+    "video/mp2t": ".ts",
+    "video/mp4": ".mp4",
+    "video/mpeg": ".mpeg",
+    "video/ogg": ".ogv",
+    "video/x-flv": ".flv",
+    "video/x-matroska": ".mkv",
+    "video/x-ms-wmv": ".wmv",
+    "video/x-msvideo": ".avi",
+}
+# What people call such files; also the containers that are told by their content.
+KNOWN_ENDINGS = frozenset(ENDINGS.values()) | set(
+    ".3gp .aif .alac .divx .m2ts .m4v .mov .mpg .mts .opus .rm .vob .webm .wmv".split()
+)
+
 # Demuxer, as ffmpeg prints it -> media types of audio and of video in it (IANA's, or in use).
 CONTAINERS = {
     "aac": ("audio/aac", ""),

@@ -14,11 +14,16 @@ import wave
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import imageio_ffmpeg
 
-from whisper_service.containers import AUDIO_DECODERS, CONTAINERS, VIDEO_DECODERS
+from whisper_service.containers import (
+    AUDIO_DECODERS,
+    CONTAINERS,
+    PICTURE_DECODERS,
+    PICTURE_DEMUXERS,
+    VIDEO_DECODERS,
+)
 from whisper_service.errors import Cancelled, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -67,8 +72,8 @@ def probe(path: Path) -> Media:
     Raises UnsupportedMedia or NoAudioStream.
     """
     decode = ["-map", "0:a:0", "-t", "0.2", "-c:a", "pcm_s16le", "-f", "null", "-"]
-    with path.open("rb") as source:
-        code, words = _run(source, AUDIO_DECODERS, "info", decode, PROBE_SECONDS, lambda: True)
+    command = ["-loglevel", "info", *_input(",".join(CONTAINERS), AUDIO_DECODERS), *decode]
+    code, words = _run(path, command, PROBE_SECONDS)
     demuxer, streams = None, []
     # Split at line feeds alone: other line ends may stand in a title.
     for line in words.partition("\nStream mapping:")[0].split("\n"):
@@ -117,8 +122,8 @@ def convert(
     wav += ["-af", "aresample=async=1:first_pts=0"]
     decoders = f"{AUDIO_DECODERS},{VIDEO_DECODERS}" if media.video_codec else AUDIO_DECODERS
     outputs = [*copy, *limit, f"file:{converted}", *wav, *limit, f"file:{speech}"]
-    with source.open("rb") as file:
-        code, words = _run(file, decoders, "error", outputs, CONVERT_SECONDS, wanted)
+    command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
+    code, words = _run(source, command, CONVERT_SECONDS, wanted)
     if code != 0:
         logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
         raise MediaError("The audio could not be decoded")
@@ -128,6 +133,20 @@ def convert(
     if samples > max_seconds * SAMPLE_RATE:
         raise MediaError(f"The recording is longer than {max_seconds} seconds")
     return samples
+
+
+def make_avatar(source: Path, target: Path) -> None:
+    """Decode a PNG, JPEG, WebP or GIF and write its middle anew, as a square PNG of 256 pixels.
+
+    Raises MediaError for anything else, and for more than 25 million pixels.
+    """
+    picture = ["-max_pixels", "25000000", *_input(PICTURE_DEMUXERS, PICTURE_DECODERS)]
+    square = "scale=256:256:force_original_aspect_ratio=increase,crop=256:256"
+    output = ["-frames:v", "1", "-vf", square, "-map_metadata", "-1", "-c:v", "png"]
+    output += ["-f", "image2", "-update", "1", "-y", f"file:{target}"]
+    code, _ = _run(source, ["-loglevel", "error", *picture, *output], PROBE_SECONDS)
+    if code != 0 or not target.exists():
+        raise MediaError("Invalid avatar image")
 
 
 def count_samples(wav: Path) -> int:
@@ -150,30 +169,28 @@ def _mp4(media: Media) -> list[str]:
     return ["-map", "0:V:0", "-map", "0:a:0", *video, *audio, *fast_start, "-f", "mp4"]
 
 
+def _input(demuxers: str, decoders: str) -> list[str]:
+    guard = ["-protocol_whitelist", "fd", "-format_whitelist", demuxers, "-max_streams", "64"]
+    return [*guard, "-codec_whitelist", decoders, "-i", "fd:"]
+
+
 def _run(
-    source: BinaryIO,
-    decoders: str,
-    loglevel: str,
-    outputs: list[str],
-    seconds: float,
-    wanted: Callable[[], bool],
+    path: Path, arguments: list[str], seconds: float, wanted: Callable[[], bool] = lambda: True
 ) -> tuple[int, str]:
-    """Run ffmpeg over an open file; return its exit code and the end of what it said.
+    """Run ffmpeg over a file; return its exit code and the end of what it said.
 
     Raises Cancelled, or MediaError after `seconds`. The process is gone in any case.
     """
-    demuxers = ",".join(CONTAINERS)
-    guard = ["-protocol_whitelist", "fd", "-format_whitelist", demuxers, "-max_streams", "64"]
-    command = [FFMPEG, "-hide_banner", "-nostdin", "-nostats", "-loglevel", loglevel, *guard]
-    process = subprocess.Popen(
-        [*command, "-codec_whitelist", decoders, "-i", "fd:", *outputs],
-        stdin=source,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={},
-        cwd="/",
-        process_group=0,
-    )
+    with path.open("rb") as source:
+        process = subprocess.Popen(
+            [FFMPEG, "-hide_banner", "-nostdin", "-nostats", *arguments],
+            stdin=source,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={},
+            cwd="/",
+            process_group=0,
+        )
     try:
         words = _listen(process, time.monotonic() + seconds, wanted)
         return process.wait(), words
