@@ -27,7 +27,7 @@ test: $(VENV)/test lint types ## run everything that decides whether the code is
 	@$(BIN)/coverage report
 
 test-models: $(VENV)/test ## also the tests that download some 280 MB of models
-	@WHISPER_SERVICE_TEST_DOWNLOADS=1 $(BIN)/pytest tests/model_sources
+	@TEST_MODEL_DOWNLOADS=1 $(BIN)/pytest tests/model_sources
 
 lint: $(VENV)/test
 	@$(BIN)/ruff format --check .

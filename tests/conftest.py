@@ -1,6 +1,7 @@
 """Fixtures: a service in a temporary folder, in this process or in one of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,9 +140,15 @@ class LiveServer:
         return self.process.wait(30)
 
 
+def measured() -> dict[str, str]:
+    """Give a process of its own what it needs for its coverage to count."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+
+
 def start_server(storage: Path, models: Path, **environ: str) -> LiveServer:
     """Start `app.py` on a free port, as a user would, and wait until it says where it is."""
     variables = {
+        **measured(),
         "PATH": "/usr/bin:/bin",
         "WHISPER_SERVICE_SERVER_PORT": "0",
         "WHISPER_SERVICE_STORAGE_PATH": str(storage),

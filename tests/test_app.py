@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import PASSWORD, ROOT, LiveServer, start_server
+from tests.conftest import PASSWORD, ROOT, LiveServer, measured, start_server
 
 
 def run(*arguments: str, typed: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, str(ROOT / "app.py"), *arguments],
-        env={"PATH": os.environ["PATH"], **environ},
+        env={**measured(), "PATH": os.environ["PATH"], **environ},
         input=typed,
         capture_output=True,
         text=True,

@@ -26,7 +26,7 @@ def test_an_upload_is_hashed_as_it_is_written(storage: Storage) -> None:
     assert incoming.hash == blake3(b"helloyou").hexdigest()
     assert (incoming.size, incoming.too_large) == (8, False)
     incoming.discard()
-    assert everything(storage) == {"files", "tmp"}
+    assert everything(storage) == {"avatars", "files", "tmp"}
 
 
 def test_no_more_is_written_than_allowed(storage: Storage) -> None:
@@ -47,7 +47,7 @@ def test_delete_takes_all_and_twice_is_fine(storage: Storage) -> None:
     assert storage.original(uuid).exists()
     storage.delete(uuid)
     storage.delete(uuid)
-    assert everything(storage) == {"files", "tmp"}
+    assert everything(storage) == {"avatars", "files", "tmp"}
 
 
 def test_the_sweep_keeps_what_is_known(storage: Storage) -> None:
@@ -58,8 +58,14 @@ def test_the_sweep_keeps_what_is_known(storage: Storage) -> None:
         storage.place(source, storage.original(uuid))
     storage.temporary().write_bytes(b"left by a killed upload")
     storage.temporary().mkdir()
-    storage.sweep({kept})
-    assert everything(storage) == {"files", "tmp", f"files/{kept}", f"files/{kept}/original"}
+    storage.sweep({kept}, set())
+    assert everything(storage) == {
+        "avatars",
+        "files",
+        "tmp",
+        f"files/{kept}",
+        f"files/{kept}/original",
+    }
 
 
 def test_nobody_else_may_look(storage: Storage) -> None:

@@ -6,7 +6,7 @@ from blake3 import blake3
 
 from whisper_service import ids
 from whisper_service.db import write_transaction
-from whisper_service.errors import InvalidRequest
+from whisper_service.errors import InvalidRequest, NotFound
 from whisper_service.tables import ApiToken, User
 
 
@@ -29,6 +29,21 @@ def issue(user: User, name: str) -> tuple[ApiToken, str]:
             created_at=int(time.time()),
         )
     return token, key
+
+
+def issued(user: User) -> list[ApiToken]:
+    """List the user's keys, oldest first."""
+    return list(ApiToken.select().where(ApiToken.user_id == user.id).order_by(ApiToken.id))
+
+
+def revoke(user: User, uuid: str) -> ApiToken:
+    """Revoke a key of the user's own and return what it was. Raises NotFound."""
+    with write_transaction():
+        token = ApiToken.get_or_none(ApiToken.uuid == uuid, ApiToken.user_id == user.id)
+        if token is None:
+            raise NotFound("Token not found or access denied")
+        ApiToken.delete().where(ApiToken.id == token.id).execute()
+    return token
 
 
 def find_user(key: str) -> User | None:

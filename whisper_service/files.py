@@ -1,109 +1,85 @@
-"""The user's side of uploaded files."""
+"""The user's side of files that were uploaded."""
 
-import time
+from typing import BinaryIO
 
-from peewee import IntegrityError
-
-from whisper_service import filenames, ids, media
+from whisper_service import billing, containers, filenames
 from whisper_service.db import write_transaction
-from whisper_service.errors import NotFound, ServiceError
-from whisper_service.storage import IncomingFile, Storage
-from whisper_service.tables import File, User
-
-
-class RejectedFile(ServiceError):
-    """An upload that is not kept. `code` is the word for it in the answer."""
-
-    status = 400
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def store(user: User, incoming: IncomingFile, filename: str, storage: Storage) -> tuple[File, bool]:
-    """Keep an upload, and tell whether the user had the same bytes before.
-
-    When it returns, the bytes are safe on disk and known to be media; the conversion is still to
-    come. A file that could not be converted before is tried again. Raises RejectedFile.
-    """
-    _reject_bad_size(incoming)
-    incoming.close()
-    known = _find_same(user, incoming.hash)
-    if known and known.status != "failed":
-        return known, True
-    kind = _probe(incoming)
-    if known:
-        return _try_again(known, incoming, kind, storage), False
-    return _add(user, incoming, filename, kind, storage)
+from whisper_service.errors import InvalidRequest, NotFound
+from whisper_service.pages import Page, newest_first
+from whisper_service.storage import Storage
+from whisper_service.tables import File, Transcription, User
 
 
 def find_owned(user: User, uuid: str) -> File:
     """Find a file of the user's own. Raises NotFound."""
-    file = File.get_or_none(File.uuid == ids.parse(uuid), File.user_id == user.id)
+    file = File.get_or_none(File.uuid == uuid, File.user_id == user.id)
     if file is None:
         raise NotFound("File not found or access denied")
     return file
 
 
-def _reject_bad_size(incoming: IncomingFile) -> None:
-    if incoming.size == 0:
-        raise RejectedFile("empty_file", "The file is empty")
-    if incoming.too_large:
-        raise RejectedFile("file_too_large", f"The file is larger than {incoming.max_bytes} bytes")
+def listed(user: User, page: int, limit: int) -> Page[File]:
+    return newest_first(File.select().where(File.user_id == user.id), File.id, page, limit)
 
 
-def _probe(incoming: IncomingFile) -> media.Media:
-    try:
-        return media.probe(incoming.path)
-    except media.NoAudioStream as error:
-        raise RejectedFile("no_audio_stream", str(error)) from error
-    except (media.UnsupportedMedia, media.MediaError) as error:
-        raise RejectedFile("unsupported_content_type", "Unsupported content type") from error
-
-
-def _find_same(user: User, digest: str) -> File | None:
-    return File.get_or_none(File.user_id == user.id, File.hash == digest)
-
-
-def _add(
-    user: User, incoming: IncomingFile, filename: str, kind: media.Media, storage: Storage
-) -> tuple[File, bool]:
-    uuid = ids.uuid7()
-    storage.place(incoming.path, storage.original(uuid))
-    try:
-        with write_transaction():
-            file = File.create(
-                uuid=uuid,
-                user_id=user.id,
-                hash=incoming.hash,
-                filename=filenames.clean(filename) or "file",
-                kind=kind.kind,
-                status="converting",
-                content_type=kind.content_type,
-                size_bytes=incoming.size,
-                uploaded_at=int(time.time()),
-            )
-    except IntegrityError:
-        storage.delete(uuid)
-        winner = _find_same(user, incoming.hash)
-        if winner is None:
-            raise
-        return winner, True
-    except BaseException:
-        storage.delete(uuid)
-        raise
-    return file, False
-
-
-def _try_again(file: File, incoming: IncomingFile, kind: media.Media, storage: Storage) -> File:
-    storage.place(incoming.path, storage.original(file.uuid))
-    with write_transaction():
-        File.update(
-            status="converting",
-            error=None,
-            kind=kind.kind,
-            content_type=kind.content_type,
-            size_bytes=incoming.size,
-        ).where(File.id == file.id).execute()
+def find(uuid: str) -> File:
+    """Find anybody's file. Raises NotFound."""
+    file = File.get_or_none(File.uuid == uuid)
+    if file is None:
+        raise NotFound("File not found or access denied")
     return file
+
+
+def rename(user: User, uuid: str, filename: str) -> tuple[str, str]:
+    """Give a file another name; return the old one and the new one as it was kept.
+
+    Raises NotFound, or InvalidRequest for a name that is empty or longer than 255 characters.
+    """
+    clean = filenames.clean(filename)
+    if not clean or len(filename) > filenames.MAX_LENGTH:
+        raise InvalidRequest("Filename must be between 1 and 255 characters")
+    with write_transaction():
+        file = find_owned(user, uuid)
+        File.update(filename=clean).where(File.id == file.id).execute()
+    return file.filename, clean
+
+
+def delete(user: User, uuid: str, storage: Storage) -> File:
+    """Delete a file of the user's own with all that was made of it. Raises NotFound.
+
+    Its transcriptions that wait or run fail, with their tokens given back; finished ones stay.
+    """
+    with write_transaction():
+        file = find_owned(user, uuid)
+        unfinished = (Transcription.file_uuid == file.uuid) & Transcription.status.in_(
+            ["pending", "processing"]
+        )
+        for row in list(Transcription.select().where(unfinished)):
+            if row.status == "processing":
+                billing.refund(row.uuid, str(row.claim))
+        Transcription.update(status="failed", error="File deleted").where(unfinished).execute()
+        File.delete().where(File.id == file.id).execute()
+    storage.delete(file.uuid)
+    return file
+
+
+def open_download(uuid: str, storage: Storage) -> tuple[File, BinaryIO]:
+    """Open what a download of the file returns: the converted copy, or the original until then.
+
+    Raises NotFound for a file that has no row, or none on disk.
+    """
+    for _ in range(2):  # between the look at the row and the opening the conversion may end
+        file = find(uuid)
+        path = storage.converted(uuid) if file.status == "ready" else storage.original(uuid)
+        try:
+            return file, path.open("rb")
+        except FileNotFoundError:
+            continue
+    raise NotFound("File not found on disk")
+
+
+def download_name(file: File) -> str:
+    """Name a download after the file, with the ending of what its bytes are."""
+    stem, dot, ending = file.filename.rpartition(".")
+    known = dot + ending.lower() in containers.KNOWN_ENDINGS
+    return (stem if known and stem else file.filename) + containers.ENDINGS[file.content_type]

@@ -20,11 +20,11 @@ def uuid7() -> str:
     return f"{head | 2 << 62 | random & (1 << 62) - 1:032x}"
 
 
-def parse(text: str) -> str:
+def parse(text: str, what: str = "UUID") -> str:
     """Return the identifier as it is stored. Hyphens and upper case are accepted.
 
-    Raises InvalidRequest for anything that is not 32 hex digits.
+    Raises InvalidRequest, which calls it `what`, for anything that is not 32 hex digits.
     """
     if not _HEX.fullmatch(text):
-        raise InvalidRequest("Invalid UUID format")
+        raise InvalidRequest(f"Invalid {what} format")
     return text.replace("-", "").lower()

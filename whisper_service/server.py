@@ -1,5 +1,6 @@
 """The running service: storage, database, worker and web server, started and ended in order."""
 
+import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
@@ -12,10 +13,10 @@ from whisper_service import db, jobs, model_files
 from whisper_service.config import Config
 from whisper_service.errors import CommandError
 from whisper_service.storage import Storage
-from whisper_service.tables import File
+from whisper_service.tables import File, User
 from whisper_service.web import create_app
+from whisper_service.web.forms import max_body_bytes
 from whisper_service.web.services import Services
-from whisper_service.web.uploads import max_body_bytes
 from whisper_service.worker import Worker
 
 LOOP_SECONDS = 0.5
@@ -36,7 +37,8 @@ class Server:
             stack.enter_context(storage.owned())
             db.open_database(storage.database)
             stack.callback(db.database.close)
-            storage.sweep(_known_files())
+            tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
+            storage.sweep(*_known_files())
             jobs.requeue_interrupted()
             self.worker = Worker(self.config, storage)
             services = Services(self.config, storage, self.worker.wake)
@@ -110,6 +112,10 @@ class Server:
             ) from error
 
 
-def _known_files() -> set[str]:
-    rows: Iterable[File] = File.select(File.uuid)
-    return {row.uuid for row in rows}
+def _known_files() -> tuple[set[str], set[str]]:
+    """List the uuids of all files and of all avatars."""
+    files: Iterable[File] = File.select(File.uuid)
+    users: Iterable[User] = User.select(User.avatar_uuid).where(
+        User.avatar_uuid.is_null(is_null=False)
+    )
+    return {file.uuid for file in files}, {str(user.avatar_uuid) for user in users}

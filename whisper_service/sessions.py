@@ -46,6 +46,17 @@ def end(uuid: str, user: User, hours: int) -> None:
         Session.delete().where(Session.id == session.id).execute()
 
 
+def active(user: User, hours: int) -> list[Session]:
+    """List the user's sessions that have neither ended nor expired, oldest first."""
+    query = Session.select().where(Session.user_id == user.id, Session.started_at > _oldest(hours))
+    return list(query.order_by(Session.id))
+
+
+def end_others(user: User, kept: str | None) -> None:
+    """End all sessions of the user but one. Runs in the transaction of what they end for."""
+    Session.delete().where(Session.user_id == user.id, Session.uuid != (kept or "")).execute()
+
+
 def _find(uuid: str, hours: int) -> Session | None:
     return Session.get_or_none(Session.uuid == uuid, Session.started_at > _oldest(hours))
 

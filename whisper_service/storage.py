@@ -3,6 +3,7 @@
     files/<uuid>/original     the bytes that were uploaded, until they are converted
     files/<uuid>/converted    MP3 or MP4: what a download returns
     files/<uuid>/speech.wav   16 kHz, mono, s16le: what Whisper hears
+    avatars/<uuid>.png        square, 256 pixels
     tmp/                      uploads and conversions under way, and what is being deleted
 
 No name in here comes from a user.
@@ -72,9 +73,10 @@ class Storage:
         self.root = root
         self.database = root / "service.db"
         self._files = root / "files"
+        self._avatars = root / "avatars"
         self._temporary = root / "tmp"
         try:
-            for folder in (root, self._files, self._temporary):
+            for folder in (root, self._files, self._avatars, self._temporary):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise CommandError(f"Cannot write to {root}: {error.strerror}") from error
@@ -98,9 +100,16 @@ class Storage:
     def speech(self, uuid: str) -> Path:
         return self._files / uuid / "speech.wav"
 
+    def avatar(self, uuid: str) -> Path:
+        return self._avatars / f"{uuid}.png"
+
     def receive(self, max_bytes: int) -> IncomingFile:
         """Open an upload of at most `max_bytes`, on the file system where it will stay."""
         return IncomingFile(self._temporary / ids.uuid7(), max_bytes)
+
+    @property
+    def temporary_folder(self) -> Path:
+        return self._temporary
 
     def temporary(self) -> Path:
         """Name a file or folder that does not exist yet; what is left in there dies at a start."""
@@ -124,13 +133,16 @@ class Storage:
             return
         shutil.rmtree(doomed, ignore_errors=True)
 
-    def sweep(self, known: set[str]) -> None:
-        """Remove what a killed process left: temporary files, and files that no row knows."""
+    def sweep(self, files: set[str], avatars: set[str]) -> None:
+        """Remove what a killed process left: temporary files, and what no row knows."""
         for leftover in self._temporary.iterdir():
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         for folder in self._files.iterdir():
-            if folder.name not in known:
+            if folder.name not in files:
                 self.delete(folder.name)
+        for picture in self._avatars.iterdir():
+            if picture.stem not in avatars:
+                picture.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from whisper_service import files, ids, languages
+from whisper_service import billing, files, ids, languages
 from whisper_service.db import write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
 from whisper_service.formats import FORMATS
@@ -54,6 +54,23 @@ def find_of_file(file_uuid: str) -> list[Transcription]:
     if not found and not File.select().where(File.uuid == file_uuid).exists():
         raise NotFound("Transcription not found")
     return found
+
+
+def delete(user: User, uuid: str) -> Transcription:
+    """Delete a transcription of the user's own, and return what it was. Raises NotFound.
+
+    One that runs gives its tokens back; the worker sees that it is gone and stops.
+    """
+    with write_transaction():
+        row = Transcription.get_or_none(
+            Transcription.uuid == uuid, Transcription.user_id == user.id
+        )
+        if row is None:
+            raise NotFound("Transcription not found or access denied")
+        if row.status == "processing":
+            billing.refund(row.uuid, str(row.claim))
+        Transcription.delete().where(Transcription.id == row.id).execute()
+    return row
 
 
 def transcript_of(transcription: Transcription) -> Transcript | None:

@@ -2,16 +2,29 @@
 
 import re
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 from peewee import IntegrityError
 
-from whisper_service import billing, ids, passwords
+from whisper_service import billing, ids, media, passwords, sessions
 from whisper_service.config import Auth
 from whisper_service.db import write_transaction
 from whisper_service.errors import Conflict, InvalidRequest, Unauthenticated
-from whisper_service.tables import User
+from whisper_service.storage import Storage
+from whisper_service.tables import File, User
 
 _USERNAME = re.compile(r"[A-Za-z0-9_-]{3,20}")
+
+
+@dataclass(frozen=True)
+class ProfileChange:
+    """What to change of an account; None is left as it is. `avatar` is a picture on disk."""
+
+    username: str | None = None
+    password: str | None = None
+    old_password: str | None = None
+    avatar: Path | None = None
 
 
 def register(
@@ -51,9 +64,54 @@ def authenticate(username: str, password: str, rules: Auth) -> User:
     user = find(username)
     if user is None:
         passwords.burn_time(password, rules.bcrypt_cost)
-    elif len(password) <= passwords.MAX_LENGTH and passwords.matches(password, user.password_hash):
+    elif passwords.matches(password, user.password_hash):
         return user
     raise Unauthenticated("Authentication failed")
+
+
+def update(
+    user: User, change: ProfileChange, rules: Auth, storage: Storage, session: str | None
+) -> list[str]:
+    """Change all that is asked for or nothing; return the names of the fields that changed.
+
+    A new password ends all sessions but `session`. Raises InvalidRequest, Unauthenticated for a
+    wrong old password, Conflict for a name that is taken.
+    """
+    values = _new_values(user, change, rules)
+    avatar = _make_avatar(change.avatar, storage) if change.avatar else None
+    if avatar:
+        values["avatar_uuid"] = avatar
+    fields = [name for name in ("username", "password", "avatar") if getattr(change, name)]
+    if not fields:
+        raise InvalidRequest("No fields to update. Give username, password or avatar")
+    try:
+        with write_transaction():
+            User.update(values).where(User.id == user.id).execute()
+            if change.password:
+                sessions.end_others(user, session)
+    except BaseException as error:
+        _drop_avatar(avatar, storage)
+        if isinstance(error, IntegrityError):
+            raise Conflict("Username already taken") from error
+        raise
+    if avatar:
+        _drop_avatar(user.avatar_uuid, storage)
+    return fields
+
+
+def delete(user: User, password: str, storage: Storage) -> None:
+    """Delete an account with all that it has, running jobs included.
+
+    Raises Unauthenticated for a wrong password.
+    """
+    if not passwords.matches(password, user.password_hash):
+        raise Unauthenticated("Incorrect password")
+    with write_transaction():
+        files = [row.uuid for row in File.select(File.uuid).where(File.user_id == user.id)]
+        User.delete().where(User.id == user.id).execute()
+    for uuid in files:
+        storage.delete(uuid)
+    _drop_avatar(user.avatar_uuid, storage)
 
 
 def promote(user: User) -> None:
@@ -71,3 +129,39 @@ def check_username(username: str) -> None:
             "Invalid username. Must be 3-20 characters and contain only "
             "alphanumeric characters, underscores, or hyphens"
         )
+
+
+def _new_values(user: User, change: ProfileChange, rules: Auth) -> dict[str, str]:
+    values = {}
+    if change.username:
+        check_username(change.username)
+        values["username"] = change.username
+        other = find(change.username)
+        if other and other.id != user.id:
+            raise Conflict("Username already taken")
+    if change.password:
+        if not change.old_password:
+            raise InvalidRequest("old_password is required to update password")
+        passwords.check_strength(change.password, rules)
+        if not passwords.matches(change.old_password, user.password_hash):
+            raise Unauthenticated("Incorrect old password")
+        values["password_hash"] = passwords.hash_password(change.password, rules.bcrypt_cost)
+    return values
+
+
+def _make_avatar(picture: Path, storage: Storage) -> str:
+    uuid = ids.uuid7()
+    drawn = storage.temporary()
+    try:
+        media.make_avatar(picture, drawn)
+        storage.place(drawn, storage.avatar(uuid))
+    except media.MediaError as error:
+        raise InvalidRequest("Invalid avatar image") from error
+    finally:
+        drawn.unlink(missing_ok=True)
+    return uuid
+
+
+def _drop_avatar(uuid: str | None, storage: Storage) -> None:
+    if uuid:
+        storage.avatar(uuid).unlink(missing_ok=True)

@@ -131,7 +131,7 @@ def test_real_weights_are_the_official_ones_and_know_what_was_said(tiny_en_model
 
 
 @pytest.mark.skipif(
-    not os.environ.get("WHISPER_SERVICE_TEST_DOWNLOADS"),
+    not os.environ.get("TEST_MODEL_DOWNLOADS"),
     reason="downloads 280 MB; run by `make test-models`",
 )
 @pytest.mark.parametrize(

@@ -52,12 +52,25 @@ def test_every_route_has_a_policy(service: Service) -> None:
     assert rules
     for rule in rules:
         assert rule.endpoint.split(".")[0] in policies, rule
-    public = {rule.rule for rule in rules if policies[rule.endpoint.split(".")[0]] == "anyone"}
+    public = {
+        (method, rule.rule)
+        for rule in rules
+        for method in rule.methods - {"OPTIONS"}
+        if policies[rule.endpoint.split(".")[0]] == "anyone"
+    }
     assert public == {
-        "/api/v1/health",
-        "/api/v1/user/register",
-        "/api/v1/user/login",
-        "/api/v1/transcribe/<uuid>",
+        ("GET", "/api/v1/health"),
+        ("HEAD", "/api/v1/health"),
+        ("POST", "/api/v1/user/register"),
+        ("POST", "/api/v1/user/login"),
+        ("GET", "/api/v1/user/avatar/<uuid>"),
+        ("HEAD", "/api/v1/user/avatar/<uuid>"),
+        ("GET", "/api/v1/file/<uuid>"),
+        ("HEAD", "/api/v1/file/<uuid>"),
+        ("GET", "/api/v1/files/<uuid>"),
+        ("HEAD", "/api/v1/files/<uuid>"),
+        ("GET", "/api/v1/transcribe/<uuid>"),
+        ("HEAD", "/api/v1/transcribe/<uuid>"),
     }
 
 

@@ -2,11 +2,12 @@
 
 from typing import cast
 
-from flask import Flask
+from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
 from whisper_service.db import database
 from whisper_service.web import (
+    admin,
     api_tokens,
     auth,
     errors,
@@ -28,10 +29,12 @@ BLUEPRINTS = (
     (users.public, auth.anyone),
     (users.private, auth.user),
     (api_tokens.private, auth.user),
+    (files.public, auth.anyone),
     (files.private, auth.user),
     (models.private, auth.user),
     (transcriptions.public, auth.anyone),
     (transcriptions.private, auth.user),
+    (admin.private, auth.admin),
 )
 
 
@@ -43,11 +46,18 @@ def create_app(services: Services) -> Flask:
     json.ensure_ascii = False
     app.extensions["services"] = services
     app.before_request(_connect)
+    app.after_request(_say_what_it_is)
     errors.register(app)
     auth.register(app, {blueprint.name: policy for blueprint, policy in BLUEPRINTS})
     for blueprint, _ in BLUEPRINTS:
         app.register_blueprint(blueprint, url_prefix=PREFIX)
     return app
+
+
+def _say_what_it_is(response: Response) -> Response:
+    """Keep browsers from guessing a type other than the one that is sent."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def _connect() -> None:

@@ -4,12 +4,18 @@ from typing import Any
 
 from flask import Blueprint
 
-from whisper_service import api_tokens
+from whisper_service import api_tokens, ids
 from whisper_service.errors import InvalidRequest
-from whisper_service.web import params
+from whisper_service.web import params, serializers
 from whisper_service.web.auth import current_user
 
 private = Blueprint("api_tokens", __name__)
+
+
+@private.get("/user/token")
+@private.get("/user/tokens")
+def issued() -> dict[str, Any]:
+    return {"tokens": [serializers.api_token(row) for row in api_tokens.issued(current_user())]}
 
 
 @private.post("/user/token")
@@ -25,4 +31,15 @@ def issue() -> dict[str, Any]:
         "token": key,
         "name": token.name,
         "note": "Save this token securely. You won't be able to see it again.",
+    }
+
+
+@private.delete("/user/token/<uuid>")
+@private.delete("/user/tokens/<uuid>")
+def revoke(uuid: str) -> dict[str, Any]:
+    token = api_tokens.revoke(current_user(), ids.parse(uuid, "token ID"))
+    return {
+        "message": "Token revoked successfully",
+        "token_id": token.uuid,
+        "token_name": token.name,
     }

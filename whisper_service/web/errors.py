@@ -4,9 +4,10 @@ import errno
 import logging
 
 from flask import Flask, Response
+from peewee import IntegrityError
 from werkzeug.exceptions import HTTPException
 
-from whisper_service.errors import ServiceError, StorageFull
+from whisper_service.errors import Conflict, ServiceError, StorageFull
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +16,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(ServiceError, _expected)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(OSError, _system)
+    app.register_error_handler(IntegrityError, _race)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -39,6 +41,12 @@ def _system(error: OSError) -> Response:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return _expected(StorageFull("The server's disk is full"))
     return _unexpected(error)
+
+
+def _race(error: IntegrityError) -> Response:
+    """Answer a request whose rows another one took away, such as those of a deleted account."""
+    logger.warning("A request met another one: %s", error)
+    return _expected(Conflict("The request conflicts with another one"))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from whisper_service import formats, transcriptions
-from whisper_service.tables import File, Transcription, User
+from whisper_service import billing, formats, transcriptions
+from whisper_service.admin import Statistics
+from whisper_service.pages import Page
+from whisper_service.tables import ApiToken, File, Session, Transcription, User
 
 
 def timestamp(seconds: int) -> str:
@@ -20,6 +22,77 @@ def user(row: User) -> dict[str, Any]:
         "token_balance": row.token_balance,
         "avatar_uuid": row.avatar_uuid,
     }
+
+
+def priced_user(row: User) -> dict[str, Any]:
+    return {
+        "uuid": row.uuid,
+        "username": row.username,
+        "token_balance": row.token_balance,
+        "price_multiplier": row.price_micros / billing.MICROS,
+    }
+
+
+def user_with_statistics(row: User, statistics: Statistics) -> dict[str, Any]:
+    return {
+        "uuid": row.uuid,
+        "username": row.username,
+        "is_admin": bool(row.is_admin),
+        "registered_at": timestamp(row.registered_at),
+        "token_balance": row.token_balance,
+        "price_multiplier": row.price_micros / billing.MICROS,
+        "avatar_uuid": row.avatar_uuid,
+        "stats": {
+            "last_30_days": {
+                "transcriptions_count": statistics.transcriptions,
+                "total_audio_seconds": statistics.audio_seconds,
+                "files_uploaded": statistics.files_uploaded,
+            },
+            "total_storage_bytes": statistics.storage_bytes,
+            "active_sessions": statistics.active_sessions,
+            "api_keys_count": statistics.api_keys,
+        },
+    }
+
+
+def session(row: Session) -> dict[str, Any]:
+    return {
+        "session_id": row.uuid,
+        "started_at": timestamp(row.started_at),
+        "user_agent": row.user_agent,
+    }
+
+
+def api_token(row: ApiToken) -> dict[str, Any]:
+    return {
+        "token_id": row.uuid,
+        "token": f"{row.key_start}...{row.key_end}",
+        "name": row.name,
+        "created_at": timestamp(row.created_at),
+    }
+
+
+def pagination(page: Page[Any]) -> dict[str, int]:
+    return {
+        "page": page.number,
+        "limit": page.limit,
+        "total_count": page.total,
+        "total_pages": page.total_pages,
+    }
+
+
+def file(row: File) -> dict[str, Any]:
+    seconds = row.samples / billing.SAMPLES_PER_SECOND if row.samples else None
+    answer = {
+        "uuid": row.uuid,
+        "filename": row.filename,
+        "content_type": row.content_type,
+        "size_bytes": row.size_bytes,
+        "uploaded_at": timestamp(row.uploaded_at),
+        "duration_seconds": seconds,
+        "status": row.status,
+    }
+    return answer | ({"error": row.error} if row.error else {})
 
 
 def stored_file(row: File, filename: str, *, existed: bool) -> dict[str, Any]:

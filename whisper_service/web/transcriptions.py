@@ -31,6 +31,17 @@ def submit() -> dict[str, Any]:
     }
 
 
+@private.delete("/transcribe/<uuid>")
+def delete(uuid: str) -> dict[str, Any]:
+    row = transcriptions.delete(current_user(), ids.parse(uuid))
+    return {
+        "message": "Transcription deleted successfully",
+        "uuid": row.uuid,
+        "model": row.model,
+        "format": row.format,
+    }
+
+
 @public.get("/transcribe/<uuid>")
 def result(uuid: str) -> dict[str, Any]:
     """Answer with the one transcription, or with all of a file when it is a file's uuid."""

@@ -2,14 +2,18 @@
 
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, request, send_file
 
 from whisper_service import ids, sessions, users
-from whisper_service.errors import InvalidRequest
+from whisper_service.errors import InvalidRequest, NotFound
+from whisper_service.storage import IncomingFile
 from whisper_service.tables import User
-from whisper_service.web import params, serializers
+from whisper_service.users import ProfileChange
+from whisper_service.web import forms, params, serializers
 from whisper_service.web.auth import current_session, current_user
 from whisper_service.web.services import services
+
+MAX_AVATAR_BYTES = 10 * 1024**2
 
 public = Blueprint("accounts", __name__)
 private = Blueprint("account", __name__)
@@ -49,15 +53,67 @@ def logout() -> dict[str, Any]:
     return {"message": "Logged out successfully"}
 
 
+@private.get("/user/session")
+@private.get("/user/sessions")
+def active_sessions() -> dict[str, Any]:
+    rows = sessions.active(current_user(), services().config.auth.session_hours)
+    return {"sessions": [serializers.session(row) for row in rows]}
+
+
 @private.get("/user")
 def profile() -> dict[str, Any]:
     return serializers.user(current_user())
+
+
+@private.patch("/user")
+def update() -> dict[str, Any]:
+    if request.mimetype != "multipart/form-data":
+        return _update(_change(params.json_object()))
+    with forms.received_form(MAX_AVATAR_BYTES) as form:
+        avatar = next((part.file for part in form.parts if part.field == "avatar"), None)
+        if avatar and avatar.too_large:
+            raise InvalidRequest("Avatar file too large. Maximum size is 10MB")
+        if avatar:
+            avatar.close()
+        return _update(_change(form.texts, avatar))
+
+
+@private.delete("/user")
+def delete() -> dict[str, Any]:
+    missing = "Password is required to delete account"
+    password = params.text(params.json_object(optional=True), "password", missing=missing)
+    users.delete(current_user(), password, services().storage)
+    return {"message": "Account deleted successfully"}
+
+
+@public.get("/user/avatar/<uuid>")
+def avatar(uuid: str) -> Response:
+    path = services().storage.avatar(ids.parse(uuid))
+    if not path.is_file():
+        raise NotFound("Avatar not found")
+    return send_file(path, mimetype="image/png", max_age=365 * 24 * 3600)
 
 
 def _credentials() -> tuple[str, str]:
     body = params.json_object()
     username = params.text(body, "username", missing="Missing username")
     return username, params.text(body, "password", missing="Missing password")
+
+
+def _change(body: dict[str, Any], avatar: IncomingFile | None = None) -> ProfileChange:
+    password = params.optional_text(body, "password")
+    return ProfileChange(
+        username=params.optional_text(body, "username"),
+        password=password or params.optional_text(body, "new_password"),
+        old_password=params.optional_text(body, "old_password"),
+        avatar=avatar.path if avatar else None,
+    )
+
+
+def _update(change: ProfileChange) -> dict[str, Any]:
+    rules = services().config.auth
+    fields = users.update(current_user(), change, rules, services().storage, current_session())
+    return {"message": "Profile updated successfully", "updated_fields": fields}
 
 
 def _start_session(user: User) -> str:

@@ -1,0 +1,43 @@
+"""What administrators see and change."""
+
+from typing import Any
+
+from flask import Blueprint
+
+from whisper_service import admin, ids
+from whisper_service.billing import MAX_BALANCE
+from whisper_service.errors import InvalidRequest
+from whisper_service.web import params, serializers
+from whisper_service.web.services import services
+
+MAX_MULTIPLIER = 1000
+
+private = Blueprint("admin", __name__)
+
+
+@private.get("/admin/users")
+def users() -> dict[str, Any]:
+    page = admin.listed(*params.page())
+    statistics = admin.statistics(page.rows, services().config.auth.session_hours)
+    return {
+        "users": [serializers.user_with_statistics(row, statistics[row.id]) for row in page.rows],
+        "pagination": serializers.pagination(page),
+    }
+
+
+@private.patch("/admin/users/<uuid>")
+def update(uuid: str) -> dict[str, Any]:
+    uuid = ids.parse(uuid)
+    body = params.json_object()
+    balance = params.optional_whole(body, "token_balance", MAX_BALANCE)
+    multiplier = params.optional_decimal(body, "price_multiplier", MAX_MULTIPLIER, places=6)
+    given = {"token_balance": balance, "price_multiplier": multiplier}
+    fields = [name for name, value in given.items() if value is not None]
+    if not fields:
+        raise InvalidRequest("No valid fields to update. Give token_balance or price_multiplier")
+    user = admin.update(uuid, balance, multiplier)
+    return {
+        "message": "User updated successfully",
+        "updated_fields": fields,
+        "user": serializers.priced_user(user),
+    }
