@@ -56,7 +56,9 @@ class Api:
     def call(self, method: str, path: str, expect: int = 200, **arguments: Any) -> TestResponse:
         headers = {"Authorization": self.authorization} if self.authorization else {}
         headers |= arguments.pop("headers", {})
-        response = self.client.open(self.prefix + path, method=method, headers=headers, **arguments)
+        response = self.client.open(
+            self.prefix + path, method=method, headers=headers, buffered=True, **arguments
+        )
         assert response.status_code == expect, (response.status_code, response.text[:500])
         return response
 

@@ -18,6 +18,7 @@ MAX_TEXT_BYTES = 512 * 1024
 # A body may hold several files, and a file that is too large is answered for by itself.
 BODY_TO_FILE = 2
 FORM_BYTES = 1024 * 1024
+MAX_AVATAR_BYTES = 10 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Form:
 
 
 def max_body_bytes(max_upload_bytes: int) -> int:
-    """Give the largest body of a request that uploads files of up to `max_upload_bytes`."""
-    return BODY_TO_FILE * max_upload_bytes + FORM_BYTES
+    """Give the largest body of any request, where a file has up to `max_upload_bytes`."""
+    return BODY_TO_FILE * max(max_upload_bytes, MAX_AVATAR_BYTES) + FORM_BYTES
 
 
 @contextmanager

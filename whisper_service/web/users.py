@@ -13,8 +13,6 @@ from whisper_service.web import forms, params, serializers
 from whisper_service.web.auth import current_session, current_user
 from whisper_service.web.services import services
 
-MAX_AVATAR_BYTES = 10 * 1024**2
-
 public = Blueprint("accounts", __name__)
 private = Blueprint("account", __name__)
 
@@ -69,7 +67,7 @@ def profile() -> dict[str, Any]:
 def update() -> dict[str, Any]:
     if request.mimetype != "multipart/form-data":
         return _update(_change(params.json_object()))
-    with forms.received_form(MAX_AVATAR_BYTES) as form:
+    with forms.received_form(forms.MAX_AVATAR_BYTES) as form:
         avatar = next((part.file for part in form.parts if part.field == "avatar"), None)
         if avatar and avatar.too_large:
             raise InvalidRequest("Avatar file too large. Maximum size is 10MB")

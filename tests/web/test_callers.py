@@ -1,0 +1,137 @@
+"""Who may call what: a row for each route, a column for each kind of caller."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+from urllib3.filepost import encode_multipart_formdata
+
+from tests.conftest import PASSWORD, Api, Service
+from tests.pictures import PNG
+from tests.speech import DATA
+from whisper_service import users
+from whisper_service.tables import User
+
+CALLERS = ("nobody", "session", "key", "other", "admin")
+SPEECH = DATA / "austen-0880.wav"
+# The files, transcriptions and keys in the paths belong to the user of `session` and `key`.
+ROUTES = {
+    "GET /health": (200, 200, 200, 200, 200),
+    "POST /user/register": (200, 200, 200, 200, 200),
+    "POST /user/login": (200, 200, 200, 200, 200),
+    "POST /user/logout": (401, 200, 400, 200, 200),
+    "GET /user": (401, 200, 200, 200, 200),
+    "PATCH /user": (401, 200, 200, 200, 200),
+    "DELETE /user": (401, 200, 200, 200, 200),
+    "GET /user/avatar/{avatar}": (200, 200, 200, 200, 200),
+    "GET /user/token": (401, 200, 200, 200, 200),
+    "GET /user/tokens": (401, 200, 200, 200, 200),
+    "POST /user/token": (401, 200, 200, 200, 200),
+    "POST /user/tokens": (401, 200, 200, 200, 200),
+    "DELETE /user/token/{token}": (401, 200, 200, 404, 404),
+    "DELETE /user/tokens/{token}": (401, 200, 200, 404, 404),
+    "GET /user/session": (401, 200, 200, 200, 200),
+    "GET /user/sessions": (401, 200, 200, 200, 200),
+    "POST /file": (401, 200, 200, 200, 200),
+    "POST /files": (401, 200, 200, 200, 200),
+    "GET /file": (401, 200, 200, 200, 200),
+    "GET /files": (401, 200, 200, 200, 200),
+    "GET /file/{file}": (200, 200, 200, 200, 200),
+    "GET /files/{file}": (200, 200, 200, 200, 200),
+    "PATCH /file/{file}": (401, 200, 200, 404, 404),
+    "PATCH /files/{file}": (401, 200, 200, 404, 404),
+    "DELETE /file/{file}": (401, 200, 200, 404, 404),
+    "DELETE /files/{file}": (401, 200, 200, 404, 404),
+    "GET /model": (401, 200, 200, 200, 200),
+    "GET /models": (401, 200, 200, 200, 200),
+    "POST /transcribe": (401, 200, 200, 404, 404),
+    "GET /transcribe/{transcription}": (200, 200, 200, 200, 200),
+    "DELETE /transcribe/{transcription}": (401, 200, 200, 404, 404),
+    "GET /admin/users": (401, 403, 403, 403, 200),
+    "PATCH /admin/users/{user}": (401, 403, 403, 403, 200),
+}
+BODIES = {
+    "POST /user/register": {"username": "newcomer", "password": PASSWORD},
+    "POST /user/login": {"username": "ann", "password": PASSWORD},
+    "PATCH /user": {"username": "renamed"},
+    "DELETE /user": {"password": PASSWORD},
+    "POST /user/token": {"name": "another"},
+    "PATCH /file/{file}": {"filename": "renamed.wav"},
+    "POST /transcribe": {"uuid": "{file}", "model": "ggml-tiny.en"},
+    "PATCH /admin/users/{user}": {"token_balance": 5},
+}
+
+
+@dataclass
+class World:
+    callers: dict[str, Api]
+    names: dict[str, str]
+
+    def fill(self, template: str) -> str:
+        for name, uuid in self.names.items():
+            template = template.replace(f"{{{name}}}", uuid)
+        return template
+
+
+@pytest.fixture
+def world(service: Service) -> World:
+    ann, other, root = (service.register(name) for name in ("ann", "other", "root"))
+    users.promote(User.get(User.username == "root"))
+    token = ann.post("/user/token", {"name": "key"})
+    body, content_type = encode_multipart_formdata({"avatar": ("me.png", PNG)})
+    ann.call("PATCH", "/user", data=body, content_type=content_type)
+    (file,) = ann.upload(SPEECH)
+    order = {"uuid": file["uuid"], "model": "ggml-tiny.en"}
+    (transcription,) = ann.post("/transcribe", order)["transcriptions"]
+    profile = ann.get("/user")
+    key = replace(ann, authorization=f"Bearer {token['token']}")
+    callers = (service.anyone, ann, key, other, root)
+    return World(
+        dict(zip(CALLERS, callers, strict=True)),
+        {
+            "token": token["token_id"],
+            "file": file["uuid"],
+            "transcription": transcription["uuid"],
+            "user": profile["uuid"],
+            "avatar": profile["avatar_uuid"],
+        },
+    )
+
+
+def call(world: World, caller: Api, route: str, expect: int) -> None:
+    method, path = route.split()
+    arguments = {}
+    singular = route.replace("tokens", "token").replace("files", "file")
+    if body := BODIES.get(singular):
+        arguments["json"] = {
+            name: world.fill(value) if isinstance(value, str) else value
+            for name, value in body.items()
+        }
+    if singular == "POST /file":
+        form = {"file": ("again.wav", SPEECH.read_bytes())}
+        arguments["data"], arguments["content_type"] = encode_multipart_formdata(form)
+    caller.call(method, world.fill(path), expect=expect, **arguments)
+
+
+@pytest.mark.parametrize("column", range(len(CALLERS)), ids=CALLERS)
+@pytest.mark.parametrize("route", ROUTES)
+def test_who_may_call_it(world: World, route: str, column: int) -> None:
+    caller = CALLERS[column]
+    call(world, world.callers[caller], route, ROUTES[route][column])
+
+
+def test_every_route_has_a_row(service: Service) -> None:
+    names = {
+        "downloads": "file",
+        "files": "file",
+        "api_tokens": "token",
+        "results": "transcription",
+        "transcriptions": "transcription",
+        "accounts": "avatar",
+        "admin": "user",
+    }
+    routed = set()
+    for rule in service.client.application.url_map.iter_rules():
+        path = rule.rule.removeprefix("/api/v1")
+        path = path.replace("<uuid>", f"{{{names.get(rule.endpoint.split('.')[0])}}}")
+        routed |= {f"{method} {path}" for method in rule.methods - {"HEAD", "OPTIONS"}}
+    assert routed == set(ROUTES)
