@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ROOT, LiveServer
+import requests
+
+from tests.conftest import DATA, PASSWORD, ROOT, LiveServer
 
 README = (ROOT / "README.md").read_text()
 
@@ -53,6 +55,26 @@ def test_the_python_example(live_server: LiveServer) -> None:
     printed = run(sys.executable, "-", code=fit(block("The same in Python", "python"), live_server))
     assert printed.startswith("1\n00:00:00,000 --> ")
     assert "ask what you can do for your country" in printed
+
+
+def test_the_references_own_example(live_server: LiveServer) -> None:
+    account = {"username": "reference", "password": PASSWORD}
+    url = f"{live_server.url}/api/v1"
+    session = requests.post(f"{url}/user/register", json=account, timeout=10).json()["session_id"]
+    headers = {"Authorization": f"Basic {session}"}
+    key = requests.post(f"{url}/user/token", json={"name": "k"}, headers=headers, timeout=10)
+    code = (DATA / "reference_client.py.txt").read_text()
+    for theirs, ours in (
+        ("https://api.whisper.aspicho.me/api/v1", url),
+        ("your-api-key-here", key.json()["token"]),
+        ("audio.mp3", str(DATA / "jfk.wav")),
+        ("ggml-base.en", "ggml-tiny.en"),
+        ("time.sleep(5)", "time.sleep(0.2)"),
+    ):
+        assert theirs in code
+        code = code.replace(theirs, ours)
+    printed = run(sys.executable, "-", code=code)
+    assert "Status: completed\nTranscription: And so my fellow Americans" in printed
 
 
 def test_the_map_of_the_house_names_every_room() -> None:

@@ -14,6 +14,12 @@ import webvtt
 
 from tests.conftest import PASSWORD, LiveServer, start_server
 from tests.speech import DATA, WORDS, word_error_rate
+from whisper_service.config import Config
+from whisper_service.config import Models as ModelsSettings
+from whisper_service.config import Server as ServerSettings
+from whisper_service.config import Storage as StorageSettings
+from whisper_service.errors import CommandError
+from whisper_service.server import Server
 
 TIMEOUT = 60
 
@@ -154,6 +160,39 @@ def test_a_damaged_model_harms_nothing_else(tiny_en_model: Path, tmp_path: Path)
     assert "young man" in client.wait(good)["data"]["text"]
     assert client.call("GET", "/user")["token_balance"] == 1000 - 3
     assert server.stop() == 0
+
+
+def test_a_start_sweeps_what_a_killed_process_left(tiny_en_model: Path, tmp_path: Path) -> None:
+    server = start_server(tmp_path, tiny_en_model.parent)
+    client = Client(server, "ann")
+    uuid = client.upload(DATA / "austen-0880.wav")
+    (transcription,) = client.transcribe(uuid)
+    client.wait(transcription)
+    assert server.stop() == 0
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    orphan = tmp_path / "files" / ("0" * 32)
+    orphan.mkdir()
+    for path in (orphan / "original", tmp_path / "tmp" / "half", tmp_path / "avatars" / "0.png"):
+        path.write_bytes(b"x")
+    server = start_server(tmp_path, tiny_en_model.parent)
+    assert server.stop() == 0
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_recordings_without_their_database_are_not_swept(
+    tiny_en_model: Path, tmp_path: Path
+) -> None:
+    recording = tmp_path / "files" / ("0" * 32) / "original"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(b"the only copy")
+    config = Config(
+        server=ServerSettings(port=0),
+        storage=StorageSettings(path=tmp_path),
+        models=ModelsSettings(path=tiny_en_model.parent),
+    )
+    with pytest.raises(CommandError, match="holds recordings but no service.db"):
+        Server(config).__enter__()
+    assert recording.exists()
 
 
 @pytest.mark.parametrize("signals", [1, 2])

@@ -35,6 +35,12 @@ class Server:
         with ExitStack() as stack:
             storage = Storage(self.config.storage.path)
             stack.enter_context(storage.owned())
+            if storage.holds_recordings() and not storage.database.exists():
+                # The sweep below would take them for leftovers of files that were deleted.
+                raise CommandError(
+                    f"{storage.root} holds recordings but no service.db: put that back, "
+                    "or move the files away"
+                )
             db.open_database(storage.database)
             stack.callback(db.database.close)
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there

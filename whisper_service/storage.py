@@ -133,6 +133,9 @@ class Storage:
             return
         shutil.rmtree(doomed, ignore_errors=True)
 
+    def holds_recordings(self) -> bool:
+        return any(self._files.iterdir())
+
     def sweep(self, files: set[str], avatars: set[str]) -> None:
         """Remove what a killed process left: temporary files, and what no row knows."""
         for leftover in self._temporary.iterdir():
