@@ -56,9 +56,26 @@ CREATE INDEX file_by_status ON file (status);
 
 -- What Whisper heard, kept once for all formats, rendered when it is read.
 CREATE TABLE transcript (
-    id   INTEGER PRIMARY KEY,
-    data TEXT    NOT NULL -- JSON
+    id            INTEGER PRIMARY KEY,
+    file_uuid     TEXT    NOT NULL,
+    model         TEXT    NOT NULL,
+    model_version TEXT    NOT NULL,                -- tells a file from another of the same name
+    language      TEXT    NOT NULL,                -- as asked for
+    data          TEXT    NOT NULL                 -- JSON
 ) STRICT;
+CREATE INDEX transcript_of_what ON transcript (file_uuid, model, model_version, language);
+
+-- What is done of a transcript that is not finished, for the next run to go on from.
+CREATE TABLE partial (
+    file_uuid     TEXT    NOT NULL REFERENCES file (uuid) ON DELETE CASCADE,
+    model         TEXT    NOT NULL,
+    model_version TEXT    NOT NULL,
+    language      TEXT    NOT NULL,
+    start         INTEGER NOT NULL,                -- samples, at 16 kHz
+    stop          INTEGER NOT NULL,
+    data          TEXT    NOT NULL,                -- JSON
+    PRIMARY KEY (file_uuid, model, model_version, language, start, stop)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE transcription (
     id            INTEGER PRIMARY KEY,
@@ -66,6 +83,7 @@ CREATE TABLE transcription (
     user_id       INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
     file_uuid     TEXT    NOT NULL,                -- a finished transcription outlives its file
     model         TEXT    NOT NULL,
+    model_version TEXT    NOT NULL,
     language      TEXT    NOT NULL,                -- as asked for: 'auto' or an ISO 639-1 code
     format        TEXT    NOT NULL,
     status        TEXT    NOT NULL DEFAULT 'pending'

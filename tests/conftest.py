@@ -15,7 +15,7 @@ from urllib3.filepost import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
 from tests.fakes import FakeEngine
-from whisper_service import config, db, model_sources
+from whisper_service import config, db, jobs, model_sources
 from whisper_service.config import Config
 from whisper_service.storage import Storage
 from whisper_service.web import create_app
@@ -116,7 +116,13 @@ class Service:
 
     def work(self) -> None:
         """Do all the work that waits, with the fake engine."""
-        while self.worker.convert_once() or self.worker.transcribe_once(self.engine):
+        while self.worker.convert_once() or jobs.complete_stored():
+            pass
+        self.transcribe(self.engine)
+
+    def transcribe(self, engine: FakeEngine) -> None:
+        """Do all the transcribing that waits."""
+        while self.worker.transcribe_once(engine):
             pass
 
 

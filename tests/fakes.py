@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from whisper_service.transcript import Segment, Transcript
+from whisper_service.transcript import Segment
 
 
 def segment(start: float, end: float, text: str) -> Segment:
@@ -11,18 +12,25 @@ def segment(start: float, end: float, text: str) -> Segment:
 
 
 class FakeEngine:
-    """Hears the same words in everything, or does what `act` does."""
+    """Hears the same words in everything, or does what `act` does first."""
 
-    def __init__(self, act: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, act: Callable[[], Any] = lambda: None) -> None:
         self.act = act
         self.calls: list[tuple[str, str]] = []
 
-    def transcribe(
-        self, model: Path, wav: Path, language: str, duration: float, wanted: Callable[[], bool]
-    ) -> Transcript:
-        assert wav.is_file()
-        self.calls.append((model.name, language))
+    def ask(
+        self, model: Path, request: dict[str, Any], seconds: float, wanted: Callable[[], bool]
+    ) -> dict[str, Any]:
+        assert Path(request["wav"]).is_file()
+        length = request["stop"] - request["start"]
+        if request["do"] == "find speech":
+            return {"probabilities": [1.0] * length}
+        self.calls.append((model.name, request["language"]))
         self.act()
-        heard = "en" if language == "auto" else language
-        parts = [segment(0.0, duration / 2, "Hello"), segment(duration / 2, duration, "world.")]
-        return Transcript("Hello world.", heard, duration, parts)
+        heard = "en" if request["language"] == "auto" else request["language"]
+        middle, end = length / 32_000, length / 16_000
+        parts = [segment(0.0, middle, " Hello"), segment(middle, end, " world.")]
+        return {"language": heard, "segments": [vars(part) for part in parts]}
+
+    def close(self) -> None:
+        """Have nothing to end."""

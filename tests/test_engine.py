@@ -11,24 +11,24 @@ import pytest
 import srt
 import webvtt
 
+from tests.hearing import hear
 from tests.speech import DATA, WORDS, word_error_rate
-from whisper_service import formats, media
+from whisper_service import formats
+from whisper_service.chunks import Chunk
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.runs import TRANSCRIBE, Task
 from whisper_service.transcript import Transcript
+
+JFK, SHORT = DATA / "jfk.wav", DATA / "austen-0880.wav"
+REQUEST = Task(TRANSCRIBE, Chunk(0, 176_000)).request(str(JFK), "en", threads=2)
 
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    made = Engine(threads=2)
+    made = Engine()
     yield made
     made.close()
-
-
-def hear(engine: Engine, model: Path, name: str = "jfk.wav", language: str = "en") -> Transcript:
-    wav = DATA / name
-    duration = media.count_samples(wav) / 16_000
-    return engine.transcribe(model, wav, language, duration, lambda: True)
 
 
 def process_of(engine: Engine) -> int:
@@ -37,7 +37,7 @@ def process_of(engine: Engine) -> int:
 
 
 def test_words_are_right_and_cues_are_sound(engine: Engine, tiny_en_model: Path) -> None:
-    heard = {name: hear(engine, tiny_en_model, name) for name in WORDS}
+    heard = {name: hear(engine, tiny_en_model, DATA / name) for name in WORDS}
     texts = {name: transcript.text for name, transcript in heard.items()}
     assert word_error_rate(WORDS, texts) <= 0.10
     assert engine.loads == 1
@@ -58,7 +58,7 @@ def check_cues(transcript: Transcript) -> None:
 
 
 def test_what_the_engine_knows_is_filled_in(engine: Engine, tiny_en_model: Path) -> None:
-    transcript = hear(engine, tiny_en_model)
+    transcript = hear(engine, tiny_en_model, JFK)
     for segment in transcript.segments:
         assert segment.tokens
         assert all(0 <= token < 50_256 for token in segment.tokens)
@@ -69,7 +69,7 @@ def test_what_the_engine_knows_is_filled_in(engine: Engine, tiny_en_model: Path)
 def test_an_english_model_hears_english_whatever_is_asked(
     engine: Engine, tiny_en_model: Path
 ) -> None:
-    assert hear(engine, tiny_en_model, "austen-0880.wav", "auto").language == "en"
+    assert hear(engine, tiny_en_model, SHORT, "auto").language == "en"
 
 
 def test_another_model_or_a_replaced_file_is_loaded(
@@ -78,11 +78,11 @@ def test_another_model_or_a_replaced_file_is_loaded(
     other = tmp_path / "other.bin"
     os.link(tiny_en_model, other)
     for model in (tiny_en_model, tiny_en_model, other):
-        hear(engine, model, "austen-0880.wav")
+        hear(engine, model, SHORT)
     assert engine.loads == 2
     other.unlink()
     other.write_bytes(tiny_en_model.read_bytes())
-    hear(engine, other, "austen-0880.wav")
+    hear(engine, other, SHORT)
     assert engine.loads == 3
 
 
@@ -101,43 +101,44 @@ def test_a_bad_model_is_an_error_and_the_next_job_runs(
     if damage != "missing":
         bad.write_bytes(content[damage])
     with pytest.raises(ServiceError) as error:
-        hear(engine, bad, "austen-0880.wav")
+        hear(engine, bad, SHORT)
     assert "model" in str(error.value).lower()
     assert str(tmp_path) not in str(error.value)
-    assert hear(engine, tiny_en_model, "austen-0880.wav").text
+    assert hear(engine, tiny_en_model, SHORT).text
 
 
 def test_a_killed_process_is_noticed_and_replaced(engine: Engine, tiny_en_model: Path) -> None:
-    hear(engine, tiny_en_model, "austen-0880.wav")
+    hear(engine, tiny_en_model, SHORT)
     process = process_of(engine)
-    killer = threading.Timer(0.1, os.kill, (process, signal.SIGSEGV))
+    os.kill(process, signal.SIGSTOP)
+    killer = threading.Timer(0.2, os.kill, (process, signal.SIGKILL))
     killer.start()
-    with pytest.raises(EngineCrashed, match="-11"):
-        hear(engine, tiny_en_model)
+    with pytest.raises(EngineCrashed, match="-9"):
+        hear(engine, tiny_en_model, JFK)
     killer.join()
-    assert hear(engine, tiny_en_model, "austen-0880.wav").text
+    assert hear(engine, tiny_en_model, SHORT).text
     assert engine.loads == 2
 
 
 def test_a_job_that_nobody_wants_ends_within_two_seconds(
     engine: Engine, tiny_en_model: Path
 ) -> None:
-    hear(engine, tiny_en_model, "austen-0880.wav")
+    hear(engine, tiny_en_model, SHORT)
     process = process_of(engine)
     os.kill(process, signal.SIGSTOP)
     started = time.monotonic()
     with pytest.raises(Cancelled):
-        engine.transcribe(tiny_en_model, DATA / "jfk.wav", "en", 11.0, lambda: False)
+        engine.ask(tiny_en_model, REQUEST, 60, lambda: False)
     assert time.monotonic() - started < 2
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
 
 
 def test_a_hung_engine_is_ended(engine: Engine, tiny_en_model: Path) -> None:
-    hear(engine, tiny_en_model, "austen-0880.wav")
+    hear(engine, tiny_en_model, SHORT)
     process = process_of(engine)
     os.kill(process, signal.SIGSTOP)
     with pytest.raises(EngineCrashed, match="too long"):
-        engine.transcribe(tiny_en_model, DATA / "jfk.wav", "en", -59.99 / 60, lambda: True)
+        engine.ask(tiny_en_model, REQUEST, 0.1, lambda: True)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)

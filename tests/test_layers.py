@@ -8,17 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "whisper_service"
 # A module may import those of the lines above its own, and these of its own line.
 LAYERS = (
-    "errors transcript languages containers filenames",
+    "errors transcript languages containers filenames chunks vad",
     "config ids formats ggml",
     "db passwords storage media engine whisper_cpp model_sources",
     "tables",
-    "billing model_files sessions api_tokens pages",
+    "billing model_files sessions api_tokens pages partials",
     "users files uploads conversions admin",
     "transcriptions jobs",
+    "runs",
+    "board",
     "worker",
     "web",
     "server",
-    "demo",
+    "demo native_build",
 )
 ROOMS = {
     "flask": {"web"},
@@ -26,7 +28,7 @@ ROOMS = {
     "waitress": {"server"},
     "bcrypt": {"passwords"},
     "imageio_ffmpeg": {"media"},
-    "subprocess": {"media", "engine", "model_sources"},
+    "subprocess": {"media", "engine", "model_sources", "native_build"},
     "_pywhispercpp": {"whisper_cpp"},
     "requests": {"model_sources", "demo"},
 }

@@ -14,6 +14,7 @@ import webvtt
 
 from tests.conftest import PASSWORD, LiveServer, start_server
 from tests.speech import DATA, WORDS, word_error_rate
+from tests.test_media import ffmpeg
 from whisper_service.config import Config
 from whisper_service.config import Models as ModelsSettings
 from whisper_service.config import Server as ServerSettings
@@ -84,30 +85,33 @@ def test_words_come_back_right_in_three_formats(live_server: LiveServer) -> None
 def test_ctrl_c_ends_in_order_and_a_killed_job_runs_again(
     tiny_en_model: Path, tmp_path: Path
 ) -> None:
-    server = start_server(tmp_path, tiny_en_model.parent)
+    storage = tmp_path / "storage"
+    server = start_server(storage, tiny_en_model.parent)
     client = Client(server, "ann")
-    (uuid,) = client.transcribe(client.upload(DATA / "jfk.wav"), format="srt")
+    talk = tmp_path / "talk.mp3"
+    ffmpeg("-stream_loop", "4", "-i", DATA / "jfk.wav", talk)
+    (uuid,) = client.transcribe(client.upload(talk), format="srt")
     client.wait(uuid, "processing")
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(10) == 0
-    assert rows(tmp_path, "SELECT status, attempts FROM transcription") == [("pending", 0)]
+    assert rows(storage, "SELECT status, attempts FROM transcription") == [("pending", 0)]
 
-    server = start_server(tmp_path, tiny_en_model.parent)
+    server = start_server(storage, tiny_en_model.parent)
     client.url = f"{server.url}/api/v1"
     client.wait(uuid, "processing")
     server.process.kill()
     server.process.wait()
-    assert rows(tmp_path, "SELECT status, attempts FROM transcription") == [("processing", 1)]
-    assert rows(tmp_path, "SELECT token_balance FROM user") == [(989,)]
+    assert rows(storage, "SELECT status, attempts FROM transcription") == [("processing", 1)]
+    assert rows(storage, "SELECT token_balance FROM user") == [(945,)]
 
-    server = start_server(tmp_path, tiny_en_model.parent)
+    server = start_server(storage, tiny_en_model.parent)
     client.url = f"{server.url}/api/v1"
     answer = client.wait(uuid)
     assert "country" in answer["data"]["text"]
     assert server.stop() == 0
-    assert rows(tmp_path, "SELECT status, attempts FROM transcription") == [("completed", 2)]
-    assert rows(tmp_path, "SELECT token_balance FROM user") == [(989,)]
-    kinds = rows(tmp_path, "SELECT kind, count(*) FROM ledger GROUP BY kind")
+    assert rows(storage, "SELECT status, attempts FROM transcription") == [("completed", 2)]
+    assert rows(storage, "SELECT token_balance FROM user") == [(945,)]
+    kinds = rows(storage, "SELECT kind, count(*) FROM ledger GROUP BY kind")
     assert kinds == [("charge", 3), ("grant", 1), ("refund", 2)]
 
 

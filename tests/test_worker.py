@@ -1,15 +1,21 @@
 """The steps of the worker, and its threads."""
 
 import threading
+import time
+from dataclasses import replace
+from pathlib import Path
 
 from tests.conftest import Api, Service
 from tests.fakes import FakeEngine
 from tests.speech import DATA
 from tests.test_jobs import balance, statuses, submit
-from whisper_service import media
+from tests.test_media import ffmpeg
+from whisper_service import config, media
+from whisper_service.config import Config
 from whisper_service.engine import EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError
-from whisper_service.tables import File, Transcription
+from whisper_service.tables import File, Partial, StoredTranscript, Transcription, User
+from whisper_service.worker import Worker
 
 
 def fail_with(error: Exception) -> FakeEngine:
@@ -27,7 +33,7 @@ def test_an_upload_is_converted_and_transcribed(service: Service) -> None:
     assert answer["status"] == "completed"
     assert answer["data"]["text"] == "Hello world."
     assert answer["data"]["duration"] == 11.0
-    assert service.engine.calls == [("ggml-tiny.en.bin", "auto")]
+    assert service.engine.calls == [("ggml-tiny.en.bin", "en")]
 
 
 def test_a_converted_file_has_its_copies_and_no_original(service: Service) -> None:
@@ -67,7 +73,7 @@ def test_a_file_that_cannot_be_converted_fails_what_waits_for_it(service: Servic
 def test_an_expected_error_is_shown(service: Service) -> None:
     ann = service.register()
     (uuid,) = submit(service, ann)
-    service.worker.transcribe_once(fail_with(ServiceError("The model file is truncated")))
+    service.transcribe(fail_with(ServiceError("The model file is truncated")))
     assert ann.get(f"/transcribe/{uuid}")["error"] == "The model file is truncated"
     assert balance() == 1000
 
@@ -75,7 +81,7 @@ def test_an_expected_error_is_shown(service: Service) -> None:
 def test_an_unexpected_error_is_not(service: Service) -> None:
     ann = service.register()
     (uuid,) = submit(service, ann)
-    service.worker.transcribe_once(fail_with(KeyError("/secret/path")))
+    service.transcribe(fail_with(KeyError("/secret/path")))
     assert ann.get(f"/transcribe/{uuid}")["error"] == "Internal error"
     assert balance() == 1000
 
@@ -84,8 +90,7 @@ def test_a_recording_that_kills_the_engine_fails_after_three_tries(service: Serv
     ann = service.register()
     (uuid,) = submit(service, ann)
     engine = fail_with(EngineCrashed("-11"))
-    while service.worker.transcribe_once(engine):
-        pass
+    service.transcribe(engine)
     assert len(engine.calls) == 3
     assert ann.get(f"/transcribe/{uuid}")["status"] == "failed"
     assert balance() == 1000
@@ -94,7 +99,9 @@ def test_a_recording_that_kills_the_engine_fails_after_three_tries(service: Serv
 def test_a_cancelled_job_goes_back(service: Service) -> None:
     ann = service.register()
     submit(service, ann)
-    service.worker.transcribe_once(fail_with(Cancelled()))
+    engine = fail_with(Cancelled())
+    while not engine.calls:
+        service.worker.transcribe_once(engine)
     assert statuses() == ["pending"]
     assert Transcription.get().attempts == 0
 
@@ -107,10 +114,75 @@ def test_a_model_that_went_away_fails_the_job(service: Service) -> None:
     assert ann.get(f"/transcribe/{uuid}")["error"] == "Model not found: ggml-gone"
 
 
+def test_what_was_made_before_is_answered_at_once_and_paid(service: Service) -> None:
+    ann = service.register()
+    (first,) = submit(service, ann)
+    service.work()
+    (second,) = submit(service, ann, format="srt")
+    service.work()
+    assert len(service.engine.calls) == 1
+    assert ann.get(f"/transcribe/{second}")["data"]["text"].startswith("1\n00:00:00,000")
+    assert StoredTranscript.select().count() == 1
+    assert balance() == 1000 - 22
+    (other,) = submit(service, ann, language="en")
+    service.work()
+    assert len(service.engine.calls) == 2
+    User.update(token_balance=3).execute()
+    (unpaid,) = submit(service, ann, format="vtt")
+    service.work()
+    error = ann.get(f"/transcribe/{unpaid}")["error"]
+    assert error == "Insufficient token balance. Required: 11, Available: 3"
+    assert {first, other} <= {row.uuid for row in Transcription.select()}
+
+
+def test_a_crash_keeps_the_chunks_that_were_done(service: Service, tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp3"
+    ffmpeg("-stream_loop", "2", "-i", DATA / "jfk.wav", "-b:a", "64k", talk)
+    ann = service.register()
+    (uuid,) = submit(service, ann, talk)
+    crashes = iter([None, EngineCrashed("-11")])
+
+    def act() -> None:
+        if error := next(crashes, None):
+            raise error
+
+    engine = FakeEngine(act)
+    while not Partial.select().exists():
+        service.worker.transcribe_once(engine)
+    service.worker.transcribe_once(engine)
+    assert statuses() == ["pending"]
+    assert Partial.select().count() == 1
+    before = len(engine.calls)
+    service.transcribe(engine)
+    assert len(engine.calls) == before + 2
+    assert ann.get(f"/transcribe/{uuid}")["data"]["text"] == " ".join(["Hello world."] * 3)
+    assert Partial.select().count() == 0
+
+
+def test_an_engine_without_work_gives_its_memory_back(
+    settings: Config, service: Service, tiny_en_model: Path
+) -> None:
+    worker = Worker(
+        replace(settings, worker=config.Worker(jobs=1, idle_seconds=1)), service.storage
+    )
+    ann = service.register()
+    submit(service, ann, DATA / "austen-0880.wav")
+    worker.start()
+    (engine,) = worker.engines
+    deadline = time.monotonic() + 30
+    while statuses() != ["completed"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert engine.is_loaded
+    while engine.is_loaded:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    worker.stop()
+
+
 def test_the_threads_do_the_work_and_stop(service: Service) -> None:
     done = threading.Event()
     service.worker.engines = [FakeEngine(done.set)]  # type: ignore[list-item]
-    service.worker.engines[0].close = lambda: None  # type: ignore[method-assign]
     ann: Api = service.register()
     service.worker.start()
     (uploaded,) = ann.upload(DATA / "austen-0880.wav")

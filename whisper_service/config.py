@@ -45,13 +45,21 @@ class Models:
 
 @dataclass(frozen=True)
 class Worker:
-    jobs: int = whole(1, 1, 64)
+    jobs: int = whole(0, 0, 64)
     threads: int = whole(0, 0, 256)
+    idle_seconds: int = whole(300, 1, 10**6)
+    chunk_seconds: int = whole(14, 5, 29)
 
     @property
-    def threads_per_job(self) -> int:
-        """Never more threads than cores in all: beyond that each decode step waits for a core."""
-        return self.threads or max(1, (os.cpu_count() or 1) // self.jobs)
+    def engines(self) -> int:
+        return self.jobs or os.cpu_count() or 1
+
+    def threads_for(self, busy: int) -> int:
+        """Share the cores among so many busy engines.
+
+        Never more threads than cores in all: beyond that each decode step waits for a core.
+        """
+        return self.threads or max(1, (os.cpu_count() or 1) // busy)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from whisper_service.errors import Cancelled, ServiceError
-from whisper_service.transcript import Segment, Transcript, tidy
 
 ROOT = Path(__file__).parent.parent
 LOAD_SECONDS = 300
-# Large models on slow machines take some ten times the length of the recording.
-SECONDS_PER_SECOND = 60
 LOOK_UP_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
@@ -31,15 +28,15 @@ class EngineCrashed(Exception):
 class _Child:
     """A process with one model, and the connection to it."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path) -> None:
         self.model = _identity(model)
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "whisper_service.whisper_cpp"]
         with theirs:
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(model), str(threads)],
+                [*command, str(theirs.fileno()), str(model)],
                 cwd=ROOT,
-                env={**os.environ, **_openmp(threads)},
+                env={**os.environ, **_thread_limits()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -79,35 +76,35 @@ class Engine:
     process, which gives the old one's memory back for certain.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         self.loads = 0
-        self._threads = threads
         self._child: _Child | None = None
 
-    def transcribe(
+    @property
+    def is_loaded(self) -> bool:
+        return self._child is not None
+
+    def ask(
         self,
         model: Path,
-        wav: Path,
-        language: str,
-        duration: float,
+        request: dict[str, Any],
+        seconds: float,
         wanted: Callable[[], bool],
-    ) -> Transcript:
-        """Transcribe a WAV of 16 kHz, mono, s16le that lasts `duration` seconds.
+    ) -> dict[str, Any]:
+        """Put a request to the model's process, for up to `seconds`, and return its answer.
 
         `wanted` is asked twice a second. Raises Cancelled once it says no, EngineCrashed when the
         process died or took too long, ServiceError for a model or recording that cannot be used.
         """
         try:
             child = self._load(model, wanted)
-            child.send({"wav": str(wav), "language": language})
-            answer = child.receive(60 + duration * SECONDS_PER_SECOND, wanted)
+            child.send(request)
+            return child.receive(seconds, wanted)
         except (OSError, EOFError) as error:
             raise EngineCrashed(f"The engine ended with {self.close()}") from error
         except BaseException:
             self.close()
             raise
-        segments = tidy([Segment(**segment) for segment in answer["segments"]], duration)
-        return Transcript(answer["text"], answer["language"], duration, segments)
 
     def close(self) -> int | None:
         """End the process, at once and for certain. Returns its exit code, if there was one."""
@@ -118,18 +115,19 @@ class Engine:
         if self._child and self._child.model == _identity(model) and self._child.is_alive():
             return self._child
         self.close()
-        self._child = _Child(model, self._threads)
+        self._child = _Child(model)
         self._child.receive(LOAD_SECONDS, wanted)
         self.loads += 1
         return self._child
 
 
-def _openmp(threads: int) -> dict[str, str]:
-    """Keep OpenMP to its cores, and its threads from burning them while they wait.
+def _thread_limits() -> dict[str, str]:
+    """Keep threads to their cores, and from burning them while they wait.
 
-    Spinning threads that have to share a core took 22 s for what takes 1.2 s.
+    OpenMP's threads that spin on a core they have to share took 22 s for what takes 1.2 s.
     """
-    return {"OMP_THREAD_LIMIT": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    cores = str(os.cpu_count() or 1)
+    return {"OMP_THREAD_LIMIT": cores, "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _identity(model: Path) -> tuple[Path, int]:

@@ -1,48 +1,78 @@
 """The worker's side of transcriptions: claim, complete, fail, put back.
 
 A job is all pending transcriptions of one file with one model and language: they share one
-inference. Each is paid in the transaction that claims it, and given its tokens back in the
+transcript. Each is paid in the transaction that claims it, and given its tokens back in the
 transaction that takes it out of the run without a result.
 """
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from peewee import ModelSelect
+from peewee import ModelSelect, fn
 
-from whisper_service import billing, ids
+from whisper_service import billing, ids, partials
 from whisper_service.db import write_transaction
 from whisper_service.tables import File, StoredTranscript, Transcription, User
 from whisper_service.transcript import Transcript
 
 MAX_ATTEMPTS = 3
+# A job up to this length goes ahead of the same user's longer ones.
+SHORT_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of the engine. `duration` is in seconds."""
+    """One transcript to make, for all the transcriptions that were claimed together.
+
+    `samples` are counted at 16 kHz.
+    """
 
     claim: str
+    user_id: int
     file_uuid: str
     model: str
+    model_version: str
     language: str
-    duration: float
+    samples: int
 
 
-def claim_next() -> Job | None:
-    """Claim the oldest transcription whose file is converted, and all that can share its run.
+def waiting() -> list[int]:
+    """List the users, by id, who have a transcription that could be claimed."""
+    rows = _claimable().select(Transcription.user_id).distinct()
+    return [row.user_id for row in rows]
 
-    What the balance does not cover fails here. None when nothing waits.
+
+def claim_next(user_id: int | None = None, *, only_short: bool = False) -> Job | None:
+    """Claim a user's oldest transcription that can start, and all that can share its run.
+
+    Short recordings go before long ones. What the balance does not cover fails here. None when
+    nothing waits.
     """
     with write_transaction():
-        while first := _oldest_pending():
+        while first := _first_claimable(user_id, only_short=only_short):
             claim = ids.uuid7()
             samples = File.get(File.uuid == first.file_uuid).samples or 0
-            paid = [_pay(member, samples, claim) for member in _same_run(first)]
+            paid = [_pay(member, samples, claim) for member in _same_transcript(first)]
             if any(paid):
-                duration = samples / billing.SAMPLES_PER_SECOND
-                return Job(claim, first.file_uuid, first.model, first.language, duration)
+                return Job(claim, first.user_id, samples=samples, **partials.key(first))
     return None
+
+
+def complete_stored() -> bool:
+    """Complete, at once, a transcription whose transcript was made before. Tell if there was one.
+
+    It costs what any transcription costs.
+    """
+    with write_transaction():
+        first = _pending().join(StoredTranscript, on=_same_as(StoredTranscript)).first()
+        if first is None:
+            return False
+        claim = ids.uuid7()
+        stored = StoredTranscript.get(*partials.matching(StoredTranscript, partials.key(first)))
+        if _pay(first, _samples_of(stored), claim):
+            _finish(claim, stored.id)
+    return True
 
 
 def is_wanted(job: Job) -> bool:
@@ -52,16 +82,12 @@ def is_wanted(job: Job) -> bool:
 
 def complete(job: Job, transcript: Transcript) -> None:
     """Keep the transcript for all that shared the run."""
+    of = partials.key(job)
     with write_transaction():
-        if not _running(job.claim).exists():
-            return
-        stored = StoredTranscript.create(data=transcript.to_json())
-        _update_running(
-            job.claim,
-            status="completed",
-            transcript_id=stored.id,
-            processed_at=int(time.time()),
-        )
+        if _running(job.claim).exists():
+            stored = StoredTranscript.create(**of, data=transcript.to_json())
+            _finish(job.claim, stored.id)
+        partials.clear(of)
 
 
 def fail(job: Job, message: str) -> None:
@@ -69,11 +95,14 @@ def fail(job: Job, message: str) -> None:
     with write_transaction():
         _refund_all(job.claim)
         _update_running(job.claim, status="failed", error=message)
+        partials.clear(partials.key(job))
 
 
 def put_back(job: Job) -> None:
     """Undo the claim of a job that was stopped in order: no token and no attempt is spent."""
     with write_transaction():
+        if not _running(job.claim).exists():  # it was deleted, and nobody will go on with it
+            partials.clear(partials.key(job))
         _refund_all(job.claim)
         _update_running(job.claim, status="pending", attempts=Transcription.attempts - 1)
 
@@ -98,28 +127,49 @@ def requeue_interrupted() -> None:
         retry(str(claim))
 
 
-def _oldest_pending() -> Transcription | None:
-    oldest: Transcription | None = (
-        Transcription.select(Transcription)
+def _pending() -> "ModelSelect[Transcription]":
+    return (
+        Transcription.select().where(Transcription.status == "pending").order_by(Transcription.id)
+    )
+
+
+def _claimable() -> "ModelSelect[Transcription]":
+    """Select what waits for an engine: its recording is converted, its transcript is to be made."""
+    made = StoredTranscript.select().where(_same_as(StoredTranscript))
+    return (
+        _pending()
         .join(File, on=(File.uuid == Transcription.file_uuid))
-        .where(Transcription.status == "pending", File.samples.is_null(is_null=False))
-        .order_by(Transcription.id)
-        .first()
+        .where(File.samples.is_null(is_null=False), ~fn.EXISTS(made))
     )
-    return oldest
 
 
-def _same_run(first: Transcription) -> list[Transcription]:
-    return list(
-        Transcription.select()
-        .where(
-            Transcription.status == "pending",
-            Transcription.file_uuid == first.file_uuid,
-            Transcription.model == first.model,
-            Transcription.language == first.language,
-        )
-        .order_by(Transcription.id)
+def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription | None:
+    is_long = File.samples > SHORT_SECONDS * billing.SAMPLES_PER_SECOND
+    query = _claimable().order_by(is_long, Transcription.id)
+    if user_id is not None:
+        query = query.where(Transcription.user_id == user_id)
+    if only_short:
+        query = query.where(~is_long)
+    first: Transcription | None = query.first()
+    return first
+
+
+def _same_transcript(first: Transcription) -> list[Transcription]:
+    return list(_pending().where(*partials.matching(Transcription, partials.key(first))))
+
+
+def _same_as(table: type[StoredTranscript]) -> Any:  # noqa: ANN401 - an SQL expression
+    return (
+        (table.file_uuid == Transcription.file_uuid)
+        & (table.model == Transcription.model)
+        & (table.model_version == Transcription.model_version)
+        & (table.language == Transcription.language)
     )
+
+
+def _samples_of(stored: StoredTranscript) -> int:
+    of_it = Transcription.select().where(Transcription.transcript_id == stored.id)
+    return of_it.get().samples or 0
 
 
 def _pay(transcription: Transcription, samples: int, claim: str) -> bool:
@@ -139,6 +189,15 @@ def _pay(transcription: Transcription, samples: int, claim: str) -> bool:
         )
     row.where(Transcription.id == transcription.id).execute()
     return user.token_balance >= cost
+
+
+def _finish(claim: str, transcript_id: int) -> None:
+    _update_running(
+        claim,
+        status="completed",
+        transcript_id=transcript_id,
+        processed_at=int(time.time()),
+    )
 
 
 def _running(claim: str) -> "ModelSelect[Transcription]":

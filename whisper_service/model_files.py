@@ -9,11 +9,12 @@ from whisper_service.errors import NotFound
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model on disk. `size` is in bytes."""
+    """A model on disk. `size` is in bytes; `version` tells it from others that had its name."""
 
     name: str
     path: Path
     size: int
+    version: str
     is_english_only: bool
 
 
@@ -23,7 +24,9 @@ def available(folder: Path) -> list[ModelFile]:
     for path in sorted(folder.glob("*.bin")):
         try:
             english = ggml.read_header(path).is_english_only
-            found.append(ModelFile(path.stem, path, path.stat().st_size, english))
+            status = path.stat()
+            version = f"{status.st_size}-{status.st_mtime_ns}"
+            found.append(ModelFile(path.stem, path, status.st_size, version, english))
         except (ggml.ModelFileError, OSError):
             continue
     return found

@@ -61,10 +61,29 @@ class File(Table):
 
 class StoredTranscript(Table):
     id = IntegerField(primary_key=True)
+    file_uuid = TextField()
+    model = TextField()
+    model_version = TextField()
+    language = TextField()
     data = TextField()
 
     class Meta:
         table_name = "transcript"
+
+
+class Partial(Table):
+    file_uuid = TextField()
+    model = TextField()
+    model_version = TextField()
+    language = TextField()
+    start = IntegerField()
+    stop = IntegerField()
+    data = TextField()
+
+    class Meta:
+        primary_key = CompositeKey(
+            "file_uuid", "model", "model_version", "language", "start", "stop"
+        )
 
 
 class Transcription(Table):
@@ -73,6 +92,7 @@ class Transcription(Table):
     user_id = IntegerField()
     file_uuid = TextField()
     model = TextField()
+    model_version = TextField()
     language = TextField()
     format = TextField()
     status = TextField(default="pending")

@@ -32,6 +32,7 @@ def submit(
                 user_id=user.id,
                 file_uuid=file.uuid,
                 model=model.name,
+                model_version=model.version,
                 language=language,
                 format=name,
                 created_at=int(time.time()),

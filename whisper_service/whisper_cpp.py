@@ -1,8 +1,8 @@
-"""The engine's own process: one model, loaded once, one recording after the other.
+"""The engine's own process: one model, loaded once, one piece of work after the other.
 
-Run as `python -m whisper_service.whisper_cpp DESCRIPTOR MODEL THREADS` by engine.py. Native code
-can crash on any damaged model or recording; here it takes nobody with it. Requests and answers
-are JSON objects on the socket that the descriptor is.
+Run as `python -m whisper_service.whisper_cpp DESCRIPTOR MODEL` by engine.py. Native code can crash
+on any damaged model or recording; here it takes nobody with it. Requests and answers are JSON
+objects on the socket that the descriptor is.
 """
 
 import json
@@ -18,14 +18,23 @@ from typing import Any
 
 import _pywhispercpp as binding
 import numpy as np
-from numpy.typing import NDArray
 
-from whisper_service import ggml
+from whisper_service import ggml, vad
 from whisper_service.errors import ServiceError
+from whisper_service.vad import Array
 
 SAMPLE_RATE = 16_000
 # whisper.cpp answers a recording below 100 ms with nothing at all, and warns below one second.
 MIN_SAMPLES = SAMPLE_RATE
+# The encoder's positions: 50 for a second, 1500 for Whisper's full window of 30 seconds. With flash
+# attention a number that is no multiple of 256 gives text that varies from run to run.
+POSITIONS_PER_SECOND = 50
+POSITIONS = 1500
+POSITION_STEP = 256
+POSITION_MARGIN = 64
+# Text that zlib shrinks by more than this says the same over and over (openai/whisper's rule).
+REPETITIVE = 2.4
+TEMPERATURES = (0.0, 0.4, 0.8)
 
 
 def main() -> None:
@@ -35,13 +44,13 @@ def main() -> None:
     except ServiceError as error:
         _send(connection, {"error": str(error)})
         return
-    _send(connection, {"loaded": True})
+    _send(connection, {"is_multilingual": bool(binding.whisper_is_multilingual(context))})
     requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, requests), daemon=True).start()
     while True:
         request = requests.get()
         try:
-            answer = transcribe(context, request["wav"], request["language"], int(sys.argv[3]))
+            answer = _answer(context, request)
         except ServiceError as error:
             answer = {"error": str(error)}
         _send(connection, answer)
@@ -62,55 +71,103 @@ def load(path: Path) -> Any:  # noqa: ANN401 - the binding has no types
     return context
 
 
-def transcribe(
-    context: Any,  # noqa: ANN401
-    wav: str,
-    language: str,
-    threads: int,
-) -> dict[str, Any]:
-    """Transcribe a 16 kHz mono WAV, given the language's code or 'auto'.
+def _answer(context: Any, request: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    with wave.open(request["wav"], "rb") as wav:
 
-    The answer holds the text, the language that was spoken, and the segments as Whisper made
-    them, their times in seconds. Raises ServiceError when whisper.cpp gives up.
+        def read(start: int, stop: int) -> Array:
+            return read_samples(wav, start, stop)
+
+        if request["do"] == "find speech":
+            found = vad.probabilities(read, request["start"], request["stop"])
+            return {"probabilities": [round(float(value), 3) for value in found]}
+        audio = read(request["start"], request["stop"])
+    audio = np.pad(audio, (0, max(0, MIN_SAMPLES - audio.size)))
+    return transcribe(context, audio, request["language"], request["threads"])
+
+
+def read_samples(wav: wave.Wave_read, start: int, stop: int) -> Array:
+    """Read samples from -1 to 1, with silence before the recording and after it."""
+    first, last = max(start, 0), min(stop, wav.getnframes())
+    wav.setpos(min(first, wav.getnframes()))
+    samples = np.frombuffer(wav.readframes(max(0, last - first)), dtype="<i2")
+    audio = samples.astype(np.float32) / 32_768
+    return np.pad(audio, (first - start, stop - first - audio.size))
+
+
+def transcribe(context: Any, audio: Array, language: str, threads: int) -> dict[str, Any]:  # noqa: ANN401
+    """Transcribe up to 30 seconds, given the language's code or 'auto'.
+
+    The answer holds the language that was spoken and the segments as Whisper made them, their
+    times in seconds. Text that only repeats itself is tried again at a higher temperature, and the
+    least repetitive is kept. Raises ServiceError when whisper.cpp gives up.
     """
-    audio = read(wav)
-    if language == "auto" and not binding.whisper_is_multilingual(context):
-        language = "en"
-    parameters = _parameters(language, threads)
+    if language == "auto":
+        language = _detect_language(context, audio, threads)
+    tries: list[tuple[float, list[dict[str, Any]]]] = []
+    for temperature in TEMPERATURES:
+        parameters = _parameters(audio, language, threads)
+        parameters.temperature = temperature
+        _run(context, parameters, audio)
+        tries.append(_segments(context, temperature))
+        if tries[-1][0] <= REPETITIVE:
+            break
+    return {"language": language, "segments": min(tries, key=lambda item: item[0])[1]}
+
+
+def _detect_language(context: Any, audio: Array, threads: int) -> str:  # noqa: ANN401
+    if not binding.whisper_is_multilingual(context):
+        return "en"
+    parameters = _parameters(audio, "en", threads)
+    # The number of positions is taken over when a run begins, and only then. This one begins, and
+    # is called off before the encoder does anything: without it detection would hear 30 seconds.
+    binding.assign_encoder_begin_callback(parameters, lambda *_: False)
+    binding.whisper_full(context, parameters, audio, audio.size)
+    parameters = _parameters(audio, "auto", threads)
+    parameters.detect_language = True
+    _run(context, parameters, audio)
+    language: str = binding.whisper_lang_str(binding.whisper_full_lang_id(context))
+    return language
+
+
+def _run(context: Any, parameters: Any, audio: Array) -> None:  # noqa: ANN401
     if binding.whisper_full(context, parameters, audio, audio.size) != 0:
         raise ServiceError("The recording could not be transcribed")
-    count = binding.whisper_full_n_segments(context)
-    raw = [binding.whisper_full_get_segment_text(context, number) for number in range(count)]
-    return {
-        "text": b"".join(raw).decode(errors="replace").strip(),
-        "language": binding.whisper_lang_str(binding.whisper_full_lang_id(context)),
-        "segments": [_segment(context, number, text) for number, text in enumerate(raw)],
-    }
 
 
-def read(wav: str) -> NDArray[np.float32]:
-    """Read the samples, from -1 to 1, with silence after them where there are too few."""
-    with wave.open(wav, "rb") as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-    audio = samples.astype(np.float32) / 32_768
-    return np.pad(audio, (0, max(0, MIN_SAMPLES - audio.size)))
-
-
-def _parameters(language: str, threads: int) -> Any:  # noqa: ANN401
+def _parameters(audio: Array, language: str, threads: int) -> Any:  # noqa: ANN401
     """Make the decode parameters anew, for the binding keeps what an earlier job has set."""
     parameters = binding.whisper_full_default_params(
         binding.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY
     )
+    needed = audio.size / SAMPLE_RATE * POSITIONS_PER_SECOND + POSITION_MARGIN
+    parameters.audio_ctx = min(int(-(-needed // POSITION_STEP) * POSITION_STEP), POSITIONS)
     parameters.language = language
     parameters.n_threads = threads
     parameters.no_context = True
+    parameters.temperature_inc = 0.0  # no fallback but our own
     parameters.print_progress = False
     parameters.print_realtime = False
     parameters.print_timestamps = False
     return parameters
 
 
-def _segment(context: Any, number: int, raw: bytes) -> dict[str, Any]:  # noqa: ANN401
+def _segments(context: Any, temperature: float) -> tuple[float, list[dict[str, Any]]]:  # noqa: ANN401
+    """Read the result, with the compression ratio of all of its text."""
+    count = binding.whisper_full_n_segments(context)
+    raw = [binding.whisper_full_get_segment_text(context, number) for number in range(count)]
+    ratio = _compression_ratio(b"".join(raw))
+    return ratio, [
+        _segment(context, number, text, temperature, ratio) for number, text in enumerate(raw)
+    ]
+
+
+def _segment(
+    context: Any,  # noqa: ANN401
+    number: int,
+    raw: bytes,
+    temperature: float,
+    ratio: float,
+) -> dict[str, Any]:
     tokens = [
         binding.whisper_full_get_token_data(context, number, position)
         for position in range(binding.whisper_full_n_tokens(context, number))
@@ -123,9 +180,13 @@ def _segment(context: Any, number: int, raw: bytes) -> dict[str, Any]:  # noqa: 
         "text": raw.decode(errors="replace"),
         "tokens": [token.id for token in words],
         "avg_logprob": round(sum(token.plog for token in words) / max(1, len(words)), 4),
-        "compression_ratio": round(len(raw) / len(zlib.compress(raw)), 4),
-        "temperature": 0.0,
+        "compression_ratio": round(ratio, 4),
+        "temperature": temperature,
     }
+
+
+def _compression_ratio(text: bytes) -> float:
+    return len(text) / len(zlib.compress(text)) if text else 0.0
 
 
 def _receive(connection: Connection, requests: "queue.SimpleQueue[dict[str, Any]]") -> None:

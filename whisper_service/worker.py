@@ -1,4 +1,4 @@
-"""The background work: one lane that converts uploads, and one for each transcription at a time."""
+"""The background work: a lane that converts uploads, and one for each engine."""
 
 import logging
 import threading
@@ -6,15 +6,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
-from whisper_service import conversions, jobs, model_files
+from whisper_service import conversions, jobs, model_files, partials
+from whisper_service.board import Board
 from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.runs import SAMPLE_RATE, TRANSCRIBE, Run, Task
 from whisper_service.storage import Storage
-from whisper_service.transcript import Transcript
 
 POLL_SECONDS = 2.0
+# How long a task may take: large models on slow machines need some ten times its length.
+SECONDS, SECONDS_PER_SECOND = 120, 60
 
 logger = logging.getLogger(__name__)
 
@@ -23,18 +27,20 @@ class Worker:
     """A pool of threads that each do one step after the other, and sleep when there is none."""
 
     def __init__(self, config: Config, storage: Storage) -> None:
-        self.engines = [Engine(config.worker.threads_per_job) for _ in range(config.worker.jobs)]
+        self.engines = [Engine() for _ in range(config.worker.engines)]
         self._config = config
         self._storage = storage
-        self._pool = ThreadPoolExecutor(1 + len(self.engines), thread_name_prefix="worker")
+        self._board = Board(len(self.engines), self._start_run)
+        self._pool = ThreadPoolExecutor(2 + len(self.engines), thread_name_prefix="worker")
         self._bell = threading.Condition()
         self._rings = 0
         self._stopped = threading.Event()
 
     def start(self) -> None:
         self._pool.submit(self._loop, self.convert_once)
+        self._pool.submit(self._loop, jobs.complete_stored)
         for engine in self.engines:
-            self._pool.submit(self._loop, partial(self.transcribe_once, engine))
+            self._pool.submit(self._loop, partial(self.transcribe_once, engine), engine)
 
     def wake(self) -> None:
         """Tell the sleeping lanes that there may be work."""
@@ -59,44 +65,64 @@ class Worker:
         return found
 
     def transcribe_once(self, engine: Engine) -> bool:
-        """Run one job, if any waits. Tell whether there was one."""
-        job = jobs.claim_next()
-        if job is None:
+        """Do one task of a transcription, if any waits. Tell whether there was one."""
+        taken = self._board.take()
+        if taken is None:
             return False
+        run, task, busy = taken
+        if run.ready:
+            self.wake()
         try:
-            transcript = self._transcribe(job, engine)
-        except Cancelled:
-            jobs.put_back(job)
-        except EngineCrashed as error:
-            logger.warning("Job %s: %s", job.claim, error)
-            jobs.retry(job.claim)
-        except ServiceError as error:
-            jobs.fail(job, str(error))
-        except Exception:
-            logger.exception("Job %s failed", job.claim)
-            jobs.fail(job, "Internal error")
-        else:
-            jobs.complete(job, transcript)
+            answer = self._ask(engine, run, task, self._config.worker.threads_for(busy))
+            if task.do == TRANSCRIBE:
+                partials.save(partials.key(run.job), task.chunk, answer)
+            if self._board.give(run, task, answer):
+                jobs.complete(run.job, run.transcript())
+            elif run.ready:
+                self.wake()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the lane
+            if self._board.drop(run):
+                self._end(run.job, error)
         return True
 
-    def _transcribe(self, job: jobs.Job, engine: Engine) -> Transcript:
-        started = time.monotonic()
-        model = model_files.find(self._config.models.path, job.model)
-        transcript = engine.transcribe(
+    def _start_run(self, job: jobs.Job) -> Run | None:
+        logger.info("Job %s: %d s of audio", job.claim, job.samples // SAMPLE_RATE)
+        try:
+            model = model_files.find(self._config.models.path, job.model)
+        except ServiceError as error:
+            jobs.fail(job, str(error))
+            return None
+        language = "en" if model.is_english_only else job.language
+        saved = partials.saved(partials.key(job))
+        return Run(job, language, self._config.worker.chunk_seconds, saved)
+
+    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> dict[str, Any]:
+        model = model_files.find(self._config.models.path, run.job.model)
+        wav = str(self._storage.speech(run.job.file_uuid))
+        return engine.ask(
             model.path,
-            self._storage.speech(job.file_uuid),
-            job.language,
-            job.duration,
-            lambda: self._is_running() and jobs.is_wanted(job),
+            task.request(wav, run.language, threads),
+            SECONDS + SECONDS_PER_SECOND * task.seconds,
+            lambda: self._is_running() and jobs.is_wanted(run.job),
         )
-        seconds = time.monotonic() - started
-        logger.info("Job %s: %.1f s of audio in %.1f s", job.claim, job.duration, seconds)
-        return transcript
+
+    def _end(self, job: jobs.Job, error: Exception) -> None:
+        if isinstance(error, Cancelled):
+            jobs.put_back(job)
+        elif isinstance(error, EngineCrashed):
+            logger.warning("Job %s: %s", job.claim, error)
+            jobs.retry(job.claim)
+        elif isinstance(error, ServiceError):
+            jobs.fail(job, str(error))
+        else:
+            logger.error("Job %s failed", job.claim, exc_info=error)
+            jobs.fail(job, "Internal error")
 
     def _is_running(self) -> bool:
         return not self._stopped.is_set()
 
-    def _loop(self, step: Callable[[], bool]) -> None:
+    def _loop(self, step: Callable[[], bool], engine: Engine | None = None) -> None:
+        used = time.monotonic()
         while self._is_running():
             rings = self._rings
             try:
@@ -104,8 +130,12 @@ class Worker:
             except Exception:
                 logger.exception("A step of the worker failed")
                 found = False
-            if not found:
-                self._sleep(rings)
+            if found:
+                used = time.monotonic()
+                continue
+            if engine and time.monotonic() - used > self._config.worker.idle_seconds:
+                engine.close()
+            self._sleep(rings)
 
     def _sleep(self, rings: int) -> None:
         """Wait for a ring since `rings` was read, so that none is missed in between."""

@@ -11,7 +11,7 @@ from tests.fakes import FakeEngine
 from tests.speech import DATA
 from tests.test_jobs import balance
 from tests.test_media import ffmpeg
-from whisper_service import jobs
+from whisper_service import jobs, partials
 from whisper_service.tables import File, StoredTranscript, Transcription
 
 
@@ -30,7 +30,7 @@ def order(service: Service, ann: Api, formats: list[str]) -> tuple[str, list[str
 
 def while_running(service: Service, act: Callable[[], Any]) -> None:
     """Do something in the middle of the only job's run."""
-    service.worker.transcribe_once(FakeEngine(act))
+    service.transcribe(FakeEngine(act))
 
 
 def test_a_finished_transcription_goes_with_its_transcript(service: Service, ann: Api) -> None:
@@ -67,7 +67,7 @@ def test_the_others_of_a_run_go_on(service: Service, ann: Api) -> None:
         nonlocal job
         ann.call("DELETE", f"/transcribe/{first}")
         row = Transcription.get()
-        job = jobs.Job(row.claim, row.file_uuid, row.model, row.language, 11.0)
+        job = jobs.Job(row.claim, row.user_id, samples=0, **partials.key(row))
         assert jobs.is_wanted(job)
 
     while_running(service, delete_one)

@@ -1,0 +1,20 @@
+"""A recording through the real engine, without a service around it."""
+
+from pathlib import Path
+
+from whisper_service import media
+from whisper_service.engine import Engine
+from whisper_service.jobs import Job
+from whisper_service.runs import Run
+from whisper_service.transcript import Transcript
+
+
+def hear(engine: Engine, model: Path, wav: Path, language: str = "en") -> Transcript:
+    """Transcribe a WAV of 16 kHz, mono, s16le."""
+    job = Job("", 0, "", "", "", language, media.count_samples(wav))
+    run = Run(job, language, 14, {})
+    while not run.is_complete:
+        task = run.take()
+        request = task.request(str(wav), run.language, threads=2)
+        run.give(task, engine.ask(model, request, 60, lambda: True))
+    return run.transcript()

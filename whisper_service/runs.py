@@ -1,0 +1,135 @@
+"""A claimed job on its way through the engines, in tasks that several of them can share."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from whisper_service.chunks import FRAME, Chunk, plan
+from whisper_service.jobs import Job
+from whisper_service.transcript import Segment, Transcript, tidy
+
+SAMPLE_RATE = 16_000
+# A minute in which speech is looked for at a time: short enough for two engines to share.
+BLOCK = 2048 * FRAME  # samples
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work for an engine: what to do with a stretch of the recording."""
+
+    do: str
+    chunk: Chunk
+
+    @property
+    def seconds(self) -> float:
+        return (self.chunk.stop - self.chunk.start) / SAMPLE_RATE
+
+    def request(self, wav: str, language: str, threads: int) -> dict[str, Any]:
+        """Write the task down for the engine, which counts frames where it looks for speech."""
+        unit = FRAME if self.do == FIND_SPEECH else 1
+        return {
+            "do": self.do,
+            "wav": wav,
+            "start": self.chunk.start // unit,
+            "stop": -(-self.chunk.stop // unit),
+            "language": language,
+            "threads": threads,
+        }
+
+
+FIND_SPEECH = "find speech"
+TRANSCRIBE = "transcribe"
+
+
+class Run:
+    """First speech is looked for, then the chunks with speech are transcribed, in any order.
+
+    Not safe for threads: the board that holds the runs has a lock.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        language: str,
+        chunk_seconds: float,
+        saved: Mapping[Chunk, dict[str, Any]],
+    ) -> None:
+        self.job = job
+        self.language = language
+        self._chunk_seconds = chunk_seconds
+        self._saved = saved
+        self._probabilities: dict[Chunk, list[float]] = {}
+        self._answers: dict[Chunk, dict[str, Any]] = {}
+        blocks = range(0, job.samples, BLOCK)
+        chunks = [Chunk(start, min(start + BLOCK, job.samples)) for start in blocks]
+        self._ready = deque(Task(FIND_SPEECH, chunk) for chunk in chunks)
+        self._waiting: list[Task] = []
+        self._under_way = 0
+
+    @property
+    def ready(self) -> int:
+        """Count the tasks that an engine could take now."""
+        return len(self._ready)
+
+    @property
+    def is_complete(self) -> bool:
+        return not (self._ready or self._waiting or self._under_way)
+
+    def take(self) -> Task:
+        self._under_way += 1
+        return self._ready.popleft()
+
+    def give(self, task: Task, answer: dict[str, Any]) -> None:
+        """Take the answer to a task, and see what can be done next."""
+        self._under_way -= 1
+        if task.do == FIND_SPEECH:
+            self._probabilities[task.chunk] = answer["probabilities"]
+            if not (self._ready or self._under_way):
+                self._plan()
+        else:
+            self._answers[task.chunk] = answer
+            self._speak(answer["language"])
+
+    def transcript(self) -> Transcript:
+        """Put the chunks' segments together, their times counted from the recording's start."""
+        duration = self.job.samples / SAMPLE_RATE
+        parts = [
+            _within(Segment(**segment), chunk)
+            for chunk, answer in sorted(self._answers.items())
+            for segment in answer["segments"]
+        ]
+        text = "".join(part.text for part in parts).strip()
+        return Transcript(text, self.language, duration, tidy(parts, duration))
+
+    def _plan(self) -> None:
+        heard = [value for _, block in sorted(self._probabilities.items()) for value in block]
+        self._probabilities.clear()
+        for chunk in plan(heard, self.job.samples, self._chunk_seconds):
+            if chunk in self._saved:
+                self._answers[chunk] = self._saved[chunk]
+                self._speak(self._saved[chunk]["language"])
+            else:
+                self._waiting.append(Task(TRANSCRIBE, chunk))
+        if self.language != "auto":
+            self._speak(self.language)
+        elif self._waiting:
+            # The first long one tells the language of all.
+            longest = max(self._waiting[:5], key=lambda task: task.seconds)
+            self._waiting.remove(longest)
+            self._ready.append(longest)
+
+    def _speak(self, language: str) -> None:
+        """Let all chunks go ahead in the language that is known now."""
+        if self.language == "auto":
+            self.language = language
+        self._ready.extend(self._waiting)
+        self._waiting.clear()
+
+
+def _within(segment: Segment, chunk: Chunk) -> Segment:
+    """Count a segment's times from the recording's start, and end it with its chunk."""
+    start, stop = chunk.start / SAMPLE_RATE, chunk.stop / SAMPLE_RATE
+    return replace(
+        segment, start=min(start + segment.start, stop), end=min(start + segment.end, stop)
+    )

