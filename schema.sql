@@ -52,6 +52,7 @@ CREATE TABLE file (
     CHECK (status != 'ready' OR samples IS NOT NULL)
 ) STRICT;
 CREATE INDEX file_by_user ON file (user_id, uploaded_at, size_bytes);
+CREATE INDEX file_of_user ON file (user_id);
 CREATE INDEX file_by_status ON file (status);
 
 -- What Whisper heard, kept once for all formats, rendered when it is read.
@@ -100,6 +101,7 @@ CREATE TABLE transcription (
     CHECK (status != 'processing' OR claim IS NOT NULL)
 ) STRICT;
 CREATE INDEX transcription_by_status ON transcription (status, id);
+CREATE INDEX transcription_by_status_and_user ON transcription (status, user_id);
 CREATE INDEX transcription_by_file ON transcription (file_uuid, id);
 CREATE INDEX transcription_by_claim ON transcription (claim);
 CREATE INDEX transcription_by_user ON transcription (user_id, created_at, status, samples);

@@ -27,8 +27,8 @@ def test_silence_is_left_out() -> None:
 
 
 def test_a_short_pause_stays_inside_a_long_one_does_not() -> None:
-    assert seconds(plan(*recording((1, 4), (0, 0.8), (1, 4)), 14)) == [(0, 9)]
-    assert seconds(plan(*recording((1, 4), (0, 1.6), (1, 4)), 14)) == [(0, 4), (5, 10)]
+    assert seconds(plan(*recording((1, 4), (0, 1.4), (1, 4)), 14)) == [(0, 9)]
+    assert seconds(plan(*recording((1, 4), (0, 2), (1, 4)), 14)) == [(0, 4), (6, 10)]
 
 
 def test_speech_without_end_is_cut_where_it_is_least_like_speech() -> None:

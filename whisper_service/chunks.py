@@ -9,7 +9,7 @@ FRAMES_PER_SECOND = 16_000 / FRAME
 SPEECH, SILENCE = 0.5, 0.35
 SHORTEST_SPEECH = 3  # frames
 # A pause up to this stays inside a chunk; a cue never spans a longer one.
-LONGEST_PAUSE = round(1.0 * FRAMES_PER_SECOND)
+LONGEST_PAUSE = round(1.6 * FRAMES_PER_SECOND)
 # What a chunk hears before and after its speech, where there is silence to take it from.
 MARGIN = round(0.2 * FRAMES_PER_SECOND)
 

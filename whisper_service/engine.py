@@ -34,7 +34,7 @@ class _Child:
         command = [sys.executable, "-m", "whisper_service.whisper_cpp"]
         with theirs:
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(model)],
+                [*command, str(theirs.fileno()), str(model.resolve())],
                 cwd=ROOT,
                 env={**os.environ, **_thread_limits()},
                 stdin=subprocess.DEVNULL,

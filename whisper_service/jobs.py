@@ -39,7 +39,7 @@ class Job:
 
 def waiting() -> list[int]:
     """List the users, by id, who have a transcription that could be claimed."""
-    rows = _claimable().select(Transcription.user_id).distinct()
+    rows = _claimable().select(Transcription.user_id).distinct().order_by()
     return [row.user_id for row in rows]
 
 
@@ -144,14 +144,12 @@ def _claimable() -> "ModelSelect[Transcription]":
 
 
 def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription | None:
-    is_long = File.samples > SHORT_SECONDS * billing.SAMPLES_PER_SECOND
-    query = _claimable().order_by(is_long, Transcription.id)
+    query = _claimable()
     if user_id is not None:
         query = query.where(Transcription.user_id == user_id)
-    if only_short:
-        query = query.where(~is_long)
-    first: Transcription | None = query.first()
-    return first
+    short = File.samples <= SHORT_SECONDS * billing.SAMPLES_PER_SECOND
+    first: Transcription | None = query.where(short).first()
+    return first or (None if only_short else query.first())
 
 
 def _same_transcript(first: Transcription) -> list[Transcription]:

@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from waitress import wasyncore
-from waitress.server import create_server
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer, create_server
 
 from whisper_service import db, jobs, model_files
 from whisper_service.config import Config
@@ -20,6 +21,24 @@ from whisper_service.web.services import Services
 from whisper_service.worker import Worker
 
 LOOP_SECONDS = 0.5
+
+
+class _Channel(HTTPChannel):
+    """A connection that holds no thread for a reader who stalls.
+
+    Waitress would wait in one for room, before the next of several requests that came at once.
+    """
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        if self.total_outbufs_len > self.adj.outbuf_high_watermark:
+            with self.requests_lock:  # type: ignore[attr-defined]
+                for request in self.requests[1:]:
+                    request.close()
+                self.requests = self.requests[:1]
+                self.close_when_flushed = True
+
+
+BaseWSGIServer.channel_class = _Channel
 
 
 class Server:

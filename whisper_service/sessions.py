@@ -49,7 +49,7 @@ def end(uuid: str, user: User, hours: int) -> None:
 def active(user: User, hours: int) -> list[Session]:
     """List the user's sessions that have neither ended nor expired, oldest first."""
     query = Session.select().where(Session.user_id == user.id, Session.started_at > _oldest(hours))
-    return list(query.order_by(Session.id))
+    return list(query.order_by(Session.started_at, Session.id))
 
 
 def end_others(user: User, kept: str | None) -> None:

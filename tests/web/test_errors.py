@@ -7,7 +7,7 @@ def test_errors_of_the_router_are_plain_text(service: Service) -> None:
     assert service.anyone.error("GET", "/nowhere", 404) == "Not Found"
     response = service.anyone.call("PUT", "/user/login", expect=405)
     assert response.text == "Method Not Allowed"
-    assert set(response.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+    assert set(response.headers["Allow"].split(", ")) == {"POST"}
     assert response.content_type == "text/plain; charset=utf-8"
 
 

@@ -41,6 +41,8 @@ BLUEPRINTS = (
 def create_app(services: Services) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # Flask's answer says that it is HTML,
+    app.url_map.merge_slashes = False  # and its redirection is
     json = cast("DefaultJSONProvider", app.json)
     json.sort_keys = False
     json.ensure_ascii = False

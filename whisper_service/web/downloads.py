@@ -6,6 +6,7 @@ a socket and not a thread; Flask's own ranges are generators, which do.
 
 import os
 from typing import BinaryIO
+from urllib.parse import quote
 
 from flask import Response, request
 from werkzeug.datastructures import Headers
@@ -61,19 +62,22 @@ def _asked_range(etag: str, size: int) -> tuple[int, int] | None:
     wanted = request.range
     if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
         return None
-    if "If-Range" in request.headers and request.if_range.etag != etag:
+    # A range is for GET alone, and a weak ETag never stands for the same bytes.
+    if request.method != "GET" or request.headers.get("If-Range") not in {None, quote_etag(etag)}:
         return None
-    found = wanted.range_for_length(size)
-    if found is None:
+    start, stop = wanted.ranges[0]
+    if start < 0:  # so many bytes from the end
+        start = max(start + size, 0)
+    if start >= size:
         raise RequestedRangeNotSatisfiable(size)
-    return found
+    return start, size if stop is None else min(stop, size)
 
 
 def _headers(row: File, etag: str) -> Headers:
     name = files.download_name(row)
     options = {"filename": name.encode("ascii", "replace").decode().replace("?", "_")}
     if not name.isascii():
-        options["filename*"] = name
+        options["filename*"] = "UTF-8''" + quote(name, safe="")
     return Headers(
         {
             "Content-Disposition": dump_options_header("inline", options),

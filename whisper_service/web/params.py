@@ -22,7 +22,7 @@ def json_object(*, optional: bool = False) -> dict[str, Any]:
         return {}
     try:
         parsed = json.loads(body.decode(), parse_constant=_refuse, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise InvalidRequest("Invalid JSON body") from error
     if not isinstance(parsed, dict):
         raise InvalidRequest("Invalid JSON body")

@@ -1,0 +1,293 @@
+"""How much work the common requests are when the database is large.
+
+Work is counted in steps of SQLite's machine, which are the same everywhere, unlike seconds.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.conftest import PASSWORD, Api, Service
+from tests.fakes import FakeEngine, segment
+from whisper_service import conversions, db, jobs, passwords
+from whisper_service.tables import Transcription
+from whisper_service.transcript import Transcript
+
+PER_USER = 10
+FILES_PER_USER = 3
+# Users whose numbers are that far apart have the same of everything.
+LIKE = 450
+# Both end with users who are alike. In between a gap, for what the operations add.
+SMALL, LARGE = 100 * PER_USER, (100 + 23 * LIKE) * PER_USER
+DAY = 24 * 3600
+MODEL = ("ggml-tiny.en", "1")
+READY = ("ready", "audio/mpeg", 240_000, 160_000)
+CONVERTING = ("converting", "audio/wav", 240_000, None)
+HEARD = Transcript("Hello.", "en", 11.0, [segment(0, 11, "Hello.")])
+
+
+def fill(numbers: range) -> None:
+    """Make transcriptions with accounts, sessions, keys and files, in one transaction.
+
+    One in ten waits, half of them for an engine and half for a transcript that is there already;
+    one file in fifty is not converted.
+    """
+    now = int(time.time())
+    accounts = range((numbers.start - 1) // PER_USER + 1, (numbers.stop - 1) // PER_USER + 1)
+    files = [n * FILES_PER_USER + part for n in accounts for part in range(FILES_PER_USER)]
+    password = passwords.hash_password(PASSWORD, 4)
+    cursor = db.database.connection().cursor()
+
+    def insert(columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        marks = ", ".join("?" * len(columns.split(", ")))
+        cursor.executemany(f"INSERT INTO {columns} VALUES ({marks})", rows)  # noqa: S608
+
+    cursor.execute("BEGIN IMMEDIATE")
+    insert(
+        "user (id, uuid, username, password_hash, is_admin, registered_at, token_balance)",
+        ((n, uuid("user", n), f"user-{n}", password, 1, now, 10_000) for n in accounts),
+    )
+    insert(
+        "ledger (user_id, subject, claim, kind, amount, at)",
+        ((n, uuid("grant", n), "", "grant", 10_000, now) for n in accounts),
+    )
+    insert(
+        "session (uuid, user_id, started_at, user_agent)",
+        ((uuid("session", n * 3 + k), n, now - k * DAY, "") for n in accounts for k in range(3)),
+    )
+    insert(
+        "api_token (uuid, user_id, name, key_hash, key_start, key_end, created_at)",
+        ((uuid("token", n), n, "key", uuid("key", n), "0123", "cdef", now) for n in accounts),
+    )
+    insert(
+        "file (uuid, user_id, hash, filename, kind, status, content_type, size_bytes, samples, "
+        "uploaded_at)",
+        (
+            (
+                *(uuid("file", n), n // FILES_PER_USER, f"{n:064x}", f"{n}.mp3", "audio"),
+                *(CONVERTING if n % 50 == 0 else READY),
+                now - n % 90 * DAY,
+            )
+            for n in files
+        ),
+    )
+    insert(
+        "transcript (id, file_uuid, model, model_version, language, data)",
+        ((n, file_of(n), *MODEL, "auto", HEARD.to_json()) for n in numbers),
+    )
+    insert(
+        "transcription (uuid, user_id, file_uuid, model, model_version, language, format, "
+        "created_at, status, processed_at, attempts, claim, samples, transcript_id)",
+        (
+            (
+                *(uuid("transcription", n), owner_of(n), file_of(n), *MODEL),
+                *("en" if n % 20 == 0 else "auto", "srt", now - n % 90 * DAY),
+                *(
+                    ("pending", 0, 0, None, None, None)
+                    if n % 10 == 0
+                    else ("completed", now, 1, uuid("claim", n), 16_000, n)
+                ),
+            )
+            for n in numbers
+        ),
+    )
+    cursor.execute("COMMIT")
+
+
+def owner_of(transcription: int) -> int:
+    return (transcription - 1) // PER_USER + 1
+
+
+def file_of(transcription: int) -> str:
+    return uuid("file", owner_of(transcription) * FILES_PER_USER + transcription % FILES_PER_USER)
+
+
+def uuid(kind: str, number: int) -> str:
+    """Make an identifier whose order is that of the numbers, as it is with real ones."""
+    return f"{number:016x}{sum(kind.encode()):016x}"
+
+
+@dataclass
+class Statement:
+    sql: str
+    params: Any
+    steps: int = 0
+
+    @property
+    def counts_users(self) -> bool:
+        """The total in a list of all users has to look at each of them."""
+        return "COUNT(" in self.sql and 'FROM "user"' in self.sql
+
+    @property
+    def lists_who_waits(self) -> bool:
+        """To serve the users in turn, the worker has to look at all that waits."""
+        return self.sql.startswith('SELECT DISTINCT "t1"."user_id"')
+
+    @property
+    def stops_early(self) -> bool:
+        """Whatever is found first is what is wanted, or all has to be seen."""
+        return self.counts_users or ("LIMIT" in self.sql and self.sql.count("WHERE") == 0)
+
+    def plan(self) -> list[str]:
+        rows = db.database.execute_sql(f"EXPLAIN QUERY PLAN {self.sql}", self.params)
+        return [row[3] for row in rows.fetchall() if row[3] != "SCAN CONSTANT ROW"]
+
+
+class _Log(logging.Handler):
+    def __init__(self, statements: list[Statement]) -> None:
+        super().__init__()
+        self.statements = statements
+
+    def emit(self, record: logging.LogRecord) -> None:
+        assert isinstance(record.msg, tuple)
+        self.statements.append(Statement(*record.msg))
+
+
+@contextmanager
+def recorded() -> Iterator[list[Statement]]:
+    """Collect what Peewee executes, with the steps of each statement.
+
+    SQLite calls back where it looks up whether to go on: at every jump, so in each row of a loop.
+    """
+    statements: list[Statement] = []
+
+    def step() -> None:
+        if statements:
+            statements[-1].steps += 1
+
+    logger, log = logging.getLogger("peewee"), _Log(statements)
+    level = logger.level
+    logger.addHandler(log)
+    logger.setLevel(logging.DEBUG)
+    db.database.connection().set_progress_handler(step, 1)
+    try:
+        yield statements
+    finally:
+        db.database.connection().set_progress_handler(None, 0)
+        logger.setLevel(level)
+        logger.removeHandler(log)
+
+
+class Operations:
+    """What clients and the worker do most, on behalf of one user."""
+
+    def __init__(self, service: Service, user: int) -> None:
+        self.service = service
+        self.user = user
+        self.api = Api(service.client, f"Basic {uuid('session', user * 3)}")
+        self.transcription = uuid("transcription", user * PER_USER - 3)
+        self.file = uuid("file", user * FILES_PER_USER)
+
+    def all(self) -> dict[str, Callable[[], object]]:
+        api = self.api
+        order = {"uuid": self.file, "model": "ggml-tiny.en", "format": ["srt", "vtt"]}
+        return {
+            "health": lambda: api.get("/health"),
+            "profile": lambda: api.get("/user"),
+            "login": lambda: api.post("/user/login", {**self.account, "password": PASSWORD}),
+            "sessions": lambda: api.get("/user/session"),
+            "tokens": lambda: api.get("/user/token"),
+            "poll": lambda: api.get(f"/transcribe/{self.transcription}"),
+            "poll of a file": lambda: api.get(f"/transcribe/{self.file}"),
+            "file list": lambda: api.get("/file?limit=2"),
+            "admin list": lambda: api.get("/admin/users"),
+            "price": lambda: api.call("PATCH", self.priced, json={"price_multiplier": 2}),
+            "download": lambda: api.error("GET", f"/file/{self.file}", 404),
+            "claim and fail": lambda: self.service.worker.transcribe_once(FakeEngine()),
+            "claim and retry": lambda: jobs.retry(self.claim().claim),
+            "claim and put back": lambda: jobs.put_back(self.claim()),
+            "claim and complete": lambda: jobs.complete(self.claim(), HEARD),
+            "complete from store": jobs.complete_stored,
+            "start": jobs.requeue_interrupted,
+            "convert": lambda: conversions.convert_next(self.service.storage, 60, lambda: True),
+            "submit": lambda: api.post("/transcribe", order),
+            "delete transcription": lambda: api.call("DELETE", f"/transcribe/{self.transcription}"),
+            "delete file": lambda: api.call("DELETE", f"/file/{self.file}"),
+            "delete account": lambda: api.call("DELETE", "/user", json={"password": PASSWORD}),
+        }
+
+    @property
+    def account(self) -> dict[str, str]:
+        return {"username": f"user-{self.user}"}
+
+    @property
+    def priced(self) -> str:
+        return f"/admin/users/{uuid('user', self.user)}"
+
+    def claim(self) -> jobs.Job:
+        job = jobs.claim_next(self.user + 3)  # one of those with work for an engine
+        assert job
+        return job
+
+    def record(self) -> dict[str, list[Statement]]:
+        found = {}
+        for name, operation in self.all().items():
+            with recorded() as statements:
+                operation()
+            assert statements, name
+            found[name] = [
+                statement
+                for statement in statements
+                if re.match("SELECT|UPDATE|DELETE|INSERT", statement.sql)
+            ]
+        return found
+
+
+@pytest.fixture
+def small(service: Service) -> dict[str, list[Statement]]:
+    """What is executed on a small database, the first user's operations."""
+    db.database.execute_sql("PRAGMA synchronous = OFF")
+    fill(range(1, SMALL + 1))
+    return Operations(service, 1).record()
+
+
+def total(statements: list[Statement]) -> int:
+    return sum(
+        statement.steps
+        for statement in statements
+        if not (statement.counts_users or statement.lists_who_waits)
+    )
+
+
+def test_every_query_is_served_by_an_index(small: dict[str, list[Statement]]) -> None:
+    """Plans do not depend on how much there is: nothing analyses the tables."""
+    faults = {
+        (name, line, statement.sql)
+        for name, statements in small.items()
+        for statement in statements
+        for line in statement.plan()
+        if "TEMP B-TREE" in line or (line.startswith("SCAN") and not statement.stops_early)
+    }
+    assert not faults, "\n".join(" | ".join(fault) for fault in sorted(faults))
+
+
+def test_statistics_read_indexes_alone(small: dict[str, list[Statement]]) -> None:
+    counts = [statement for statement in small["admin list"] if "GROUP BY" in statement.sql]
+    assert len(counts) == 6
+    for statement in counts:
+        (line,) = statement.plan()
+        assert "USING COVERING INDEX" in line, (line, statement.sql)
+
+
+def test_work_does_not_grow_with_the_database(
+    service: Service, small: dict[str, list[Statement]]
+) -> None:
+    def scan() -> bool:
+        return Transcription.select().where(Transcription.attempts == -1).exists()
+
+    with recorded() as before:
+        assert not scan()
+    fill(range(2 * SMALL + 1, LARGE + 1))
+    with recorded() as after:
+        assert not scan()
+    assert total(after) > 50 * total(before), "the steps of a scan must tell"
+
+    large = Operations(service, 1 + LIKE).record()
+    work = {name: (total(small[name]), total(large[name])) for name in small}
+    assert not {name: steps for name, steps in work.items() if steps[1] > 1.2 * steps[0]}, work
