@@ -1,6 +1,6 @@
 # Everything a user or developer does here. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run demo model test test-models lint types format lock clean
+.PHONY: help run demo model native test test-models test-native lint types format lock clean bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,6 +20,9 @@ demo: $(VENV)/run ## take a recording from upload to subtitles: make demo [FILE=
 model: $(VENV)/run ## get a model: make model NAME=ggml-large-v3
 	@$(BIN)/python app.py get-model "$(or $(NAME),$(error Say which: make model NAME=ggml-base))"
 
+native: $(VENV)/run ## build the engine for this machine's processor, which makes it faster
+	@$(BIN)/python app.py native
+
 test: $(VENV)/test lint types ## run everything that decides whether the code is good
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest
@@ -28,6 +31,13 @@ test: $(VENV)/test lint types ## run everything that decides whether the code is
 
 test-models: $(VENV)/test ## also the tests that download some 280 MB of models
 	@TEST_MODEL_DOWNLOADS=1 $(BIN)/pytest tests/model_sources
+
+test-native: $(VENV)/test ## also the test that builds the engine, which takes some minutes
+	@TEST_NATIVE_BUILD=1 $(BIN)/pytest tests/test_native_build.py
+
+bench: $(VENV)/test benchmarks/.venv/installed benchmarks/models/base ## compare with faster-whisper: make bench [ONLY="dense clips"]
+	@$(BIN)/python app.py get-model
+	@$(BIN)/python -m benchmarks.bench $(ONLY)
 
 lint: $(VENV)/test
 	@$(BIN)/ruff format --check .
@@ -57,6 +67,14 @@ $(VENV)/run: requirements.txt
 	@$(PYTHON) -m venv $(VENV) || { echo "error: Python has no venv here; on Debian: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
+
+benchmarks/.venv/installed: benchmarks/requirements.txt
+	@$(PYTHON) -m venv benchmarks/.venv
+	@benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+benchmarks/models/base: | $(VENV)/run
+	@$(BIN)/python -m benchmarks.weights base $@
 
 $(VENV)/test: requirements-dev.txt $(VENV)/run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from whisper_service import config, db, demo, model_sources, users
+from whisper_service import config, db, demo, model_sources, native_build, users
 from whisper_service.config import Config
 from whisper_service.errors import CommandError, ServiceError
 from whisper_service.server import Server
@@ -24,6 +24,8 @@ def main() -> int:
             create_admin(settings, arguments.name)
         elif arguments.command == "get-model":
             get_model(settings, arguments.name)
+        elif arguments.command == "native":
+            native_build.run(settings)
         elif arguments.command == "demo":
             demo.run(settings, arguments.file)
         else:
@@ -90,6 +92,7 @@ def _parse() -> argparse.Namespace:
     admin.add_argument("name")
     model = commands.add_parser("get-model", help="download a model; one to start with if none")
     model.add_argument("name", nargs="?")
+    commands.add_parser("native", help="build the engine for this machine's processor")
     show = commands.add_parser("demo", help="take a recording from upload to subtitles")
     show.add_argument("file", nargs="?", type=Path)
     return parser.parse_args()

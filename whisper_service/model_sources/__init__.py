@@ -1,11 +1,13 @@
-"""Where Whisper models come from: the hub, and for some of them wheels on the package index."""
+"""Where Whisper models come from: the hub, for some of them wheels, and a plain model quantised."""
 
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from whisper_service import ggml
 from whisper_service.errors import CommandError
-from whisper_service.model_sources import hub, part, wheels
+from whisper_service.model_sources import hub, part, quantise, wheels
 from whisper_service.model_sources.part import say
 
 STARTER = "base"
@@ -14,19 +16,19 @@ STARTER = "base"
 def fetch(name: str, models_path: Path) -> Path:
     """Put the model into the models folder, and return its path there.
 
-    `name` is one of the hub's, such as `tiny.en`, `ggml-tiny.en` or `ggml-tiny.en.bin`. A usable
-    file that is there already is kept. Raises CommandError with what was tried.
+    `name` is one of the hub's, such as `tiny.en`, `ggml-tiny.en` or `ggml-tiny.en.bin`, or that of
+    a plain model there or in the folder with `-q4_0`, `-q5_0` or `-q8_0` after it. A usable file
+    that is there already is kept. Raises CommandError with what was tried.
     """
     model = name.removesuffix(".bin").removeprefix("ggml-")
-    if model not in hub.SHA1:
-        raise CommandError(f"There is no model {name}; there are: {', '.join(hub.SHA1)}")
     target = models_path / f"ggml-{model}.bin"
     if _is_usable(target):
         say(f"{target.name} is there already")
         return target
+    fill = _source(model, models_path)
     with part.locked(target) as file:
         if not _is_usable(target):  # another process may have put it there since
-            _fill(model, file)
+            fill(file)
             part.place(file, target)
     say(f"{target.name} is ready")
     return target
@@ -38,7 +40,21 @@ def fetch_starter(models_path: Path) -> None:
         fetch(STARTER, models_path)
 
 
-def _fill(model: str, file: io.FileIO) -> None:
+def _source(model: str, models_path: Path) -> Callable[[io.FileIO], None]:
+    """Tell what fills the model's part file; a plain model that has to come first is fetched."""
+    if model in hub.SHA1:
+        return partial(_get, model)
+    plain, _, kind = model.rpartition("-")
+    if not plain or kind not in quantise.FTYPES or plain.endswith(tuple(quantise.FTYPES)):
+        known, kinds = ", ".join(hub.SHA1), ", ".join(f"-{kind}" for kind in quantise.FTYPES)
+        raise CommandError(
+            f"There is no model ggml-{model}; there are: {known}; and plain ones with {kinds}"
+        )
+    path = models_path / f"ggml-{plain}.bin"
+    return partial(quantise.quantise, path if _is_usable(path) else fetch(plain, models_path), kind)
+
+
+def _get(model: str, file: io.FileIO) -> None:
     tried = []
     try:
         hub.download(hub.of(model), file)

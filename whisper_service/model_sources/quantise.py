@@ -1,0 +1,131 @@
+"""From a plain ggml model to a smaller, faster one: the large matrices in blocks of few bits.
+
+The result is, bit for bit, what whisper.cpp's `whisper-quantize` makes on x86. On other processors
+a compiler may fuse the multiplication and the addition before the rounding, which gives another
+level in one of some hundred thousand values.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from whisper_service import ggml
+from whisper_service.errors import CommandError
+from whisper_service.model_sources import part
+from whisper_service.model_sources.part import say
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+# The header's ftype: 1000 times the quantisation version, which is 2, plus the kind.
+FTYPES = {"q4_0": 2002, "q5_0": 2008, "q8_0": 2007}
+
+_PLAIN = {ggml.F32: "<f4", ggml.F16: "<f2"}
+_BLOCK = 32  # values that share a scale
+_SLICE = 1 << 18  # values held at a time
+
+
+def quantise(source: Path, name: str, file: io.FileIO) -> None:
+    """Write the model, quantised to `q4_0`, `q5_0` or `q8_0`, into a locked part file.
+
+    Raises CommandError for a source that is no sound float32 or float16 model; whatever goes
+    wrong, the part file is left empty.
+    """
+    try:
+        header = ggml.check(source)
+    except ggml.ModelFileError as error:
+        raise CommandError(f"{source.name} cannot be quantised: {error}") from error
+    if header.weight_type not in _PLAIN:
+        raise CommandError(f"{source.name} is not plain float32 or float16; only that is quantised")
+    say(f"Quantising {source.name} to {name}")
+    part.clear(file)
+    try:
+        with source.open("rb") as plain, open(file.fileno(), "wb", closefd=False) as output:
+            _convert(plain, header, replace(header, ftype=FTYPES[name]), output)
+    except BaseException:
+        part.clear(file)
+        raise
+
+
+def _convert(plain: BinaryIO, header: ggml.Header, wanted: ggml.Header, output: BinaryIO) -> None:
+    before = ggml.expected_tensors(header)
+    size = sum(12 + 4 * len(each.dims) + len(name) + each.size for name, each in before.items())
+    start = plain.seek(0, io.SEEK_END) - size  # the checked file ends with the last tensor
+    plain.seek(0)
+    head = plain.read(start)  # and has mel filters and vocabulary between header and first tensor
+    output.write(wanted.to_bytes() + head[len(wanted.to_bytes()) :])
+    after = ggml.expected_tensors(wanted)
+    for _ in before:  # in the file's order, whatever that is
+        rank, length, kind = struct.unpack("<3i", plain.read(12))
+        dims = plain.read(4 * rank)
+        name = plain.read(length)
+        tensor = after[name.decode()]
+        output.write(struct.pack("<3i", rank, length, tensor.kind) + dims + name)
+        slices = _slices(plain, prod(tensor.dims), kind)
+        output.writelines(_encode(values, tensor.kind) for values in slices)
+
+
+def _slices(plain: BinaryIO, count: int, kind: int) -> Iterator[Floats]:
+    dtype = np.dtype(_PLAIN[kind])
+    while count:
+        taken = min(count, _SLICE)
+        values = np.frombuffer(plain.read(taken * dtype.itemsize), dtype).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise CommandError("The model cannot be quantised: some of its weights are no numbers")
+        yield values
+        count -= taken
+
+
+def _encode(values: Floats, kind: int) -> bytes:
+    if kind in _PLAIN:
+        return values.astype(_PLAIN[kind]).tobytes()
+    return _QUANTISERS[kind](values.reshape(-1, _BLOCK)).tobytes()
+
+
+def _q4_0(blocks: Floats) -> Bytes:
+    scale, levels = _levels(blocks, 8)
+    return np.hstack([scale, _nibbles(levels)])
+
+
+def _q5_0(blocks: Floats) -> Bytes:
+    scale, levels = _levels(blocks, 16)
+    fifth_bits = np.packbits(levels >> 4, axis=1, bitorder="little")
+    return np.hstack([scale, fifth_bits, _nibbles(levels & np.uint8(15))])
+
+
+def _q8_0(blocks: Floats) -> Bytes:
+    scale = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
+    scaled = (blocks * _inverse(scale)).astype(np.float64)
+    rounded = np.trunc(scaled + np.copysign(0.5, scaled))  # halves away from zero
+    return np.hstack([_half(scale), rounded.astype(np.int8).view(np.uint8)])
+
+
+_QUANTISERS = {2: _q4_0, 6: _q5_0, 8: _q8_0}  # by ggml type
+
+
+def _levels(blocks: Floats, half: int) -> tuple[Bytes, Bytes]:
+    """Scale each block so that its largest value becomes -half; count the levels from there."""
+    largest = np.abs(blocks).argmax(axis=1)[:, None]
+    scale = np.take_along_axis(blocks, largest, axis=1) / np.float32(-half)
+    levels = (blocks * _inverse(scale) + np.float32(half + 0.5)).astype(np.uint8)
+    return _half(scale), np.minimum(levels, 2 * half - 1)
+
+
+def _inverse(scale: Floats) -> Floats:
+    return np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
+
+
+def _half(scale: Floats) -> Bytes:
+    return scale.astype("<f2").view(np.uint8)
+
+
+def _nibbles(levels: Bytes) -> Bytes:
+    """Put the second half of a block into the upper four bits of the first."""
+    return levels[:, : _BLOCK // 2] | levels[:, _BLOCK // 2 :] << np.uint8(4)
