@@ -27,14 +27,17 @@ SAMPLE_RATE = 16_000
 # whisper.cpp answers a recording below 100 ms with nothing at all, and warns below one second.
 MIN_SAMPLES = SAMPLE_RATE
 # The encoder's positions: 50 for a second, 1500 for Whisper's full window of 30 seconds. With flash
-# attention a number that is no multiple of 256 gives text that varies from run to run.
+# attention a number that is no multiple of 256 gives text that varies from run to run, and with 256
+# alone tiny.en fell into a loop in a plain sentence of 3 s.
 POSITIONS_PER_SECOND = 50
 POSITIONS = 1500
+LEAST_POSITIONS = 512
 POSITION_STEP = 256
 POSITION_MARGIN = 64
 # Text that zlib shrinks by more than this says the same over and over (openai/whisper's rule).
 REPETITIVE = 2.4
-TEMPERATURES = (0.0, 0.4, 0.8)
+# Temperature, and the least number of positions: out of a loop, the full window comes first.
+TRIES = ((0.0, LEAST_POSITIONS), (0.0, POSITIONS), (0.4, POSITIONS), (0.8, POSITIONS))
 
 
 def main() -> None:
@@ -98,14 +101,15 @@ def transcribe(context: Any, audio: Array, language: str, threads: int) -> dict[
     """Transcribe up to 30 seconds, given the language's code or 'auto'.
 
     The answer holds the language that was spoken and the segments as Whisper made them, their
-    times in seconds. Text that only repeats itself is tried again at a higher temperature, and the
-    least repetitive is kept. Raises ServiceError when whisper.cpp gives up.
+    times in seconds. Text that only repeats itself is tried again, with a full window and then at
+    higher temperatures, and the least repetitive is kept; its compression ratio tells. Raises
+    ServiceError when whisper.cpp gives up.
     """
     if language == "auto":
         language = _detect_language(context, audio, threads)
     tries: list[tuple[float, list[dict[str, Any]]]] = []
-    for temperature in TEMPERATURES:
-        parameters = _parameters(audio, language, threads)
+    for temperature, positions in TRIES:
+        parameters = _parameters(audio, language, threads, positions)
         parameters.temperature = temperature
         _run(context, parameters, audio)
         tries.append(_segments(context, temperature))
@@ -134,13 +138,16 @@ def _run(context: Any, parameters: Any, audio: Array) -> None:  # noqa: ANN401
         raise ServiceError("The recording could not be transcribed")
 
 
-def _parameters(audio: Array, language: str, threads: int) -> Any:  # noqa: ANN401
+def _parameters(
+    audio: Array, language: str, threads: int, least_positions: int = LEAST_POSITIONS
+) -> Any:  # noqa: ANN401
     """Make the decode parameters anew, for the binding keeps what an earlier job has set."""
     parameters = binding.whisper_full_default_params(
         binding.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY
     )
     needed = audio.size / SAMPLE_RATE * POSITIONS_PER_SECOND + POSITION_MARGIN
-    parameters.audio_ctx = min(int(-(-needed // POSITION_STEP) * POSITION_STEP), POSITIONS)
+    fitted = max(int(-(-needed // POSITION_STEP) * POSITION_STEP), least_positions)
+    parameters.audio_ctx = min(fitted, POSITIONS)
     parameters.language = language
     parameters.n_threads = threads
     parameters.no_context = True
