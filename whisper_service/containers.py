@@ -35,7 +35,8 @@ ENDINGS = {
 }
 # What people call such files; also the containers that are told by their content.
 KNOWN_ENDINGS = frozenset(ENDINGS.values()) | set(
-    ".3gp .aif .alac .divx .m2ts .m4v .mov .mpg .mts .opus .rm .vob .webm .wmv".split()
+    ".3g2 .3gp .aif .alac .divx .f4v .m2ts .m4b .m4v .mov .mp2 .mpg .mts .oga .opus .rm .vob "
+    ".webm .wmv".split()
 )
 
 # Demuxer, as ffmpeg prints it -> media types of audio and of video in it (IANA's, or in use).
@@ -72,8 +73,9 @@ AUDIO_DECODERS = (
     "pcm_s16be_planar"
 )
 VIDEO_DECODERS = (
-    "av1,cinepak,dvvideo,flv,h261,h263,h263i,h263p,h264,hevc,indeo2,indeo3,indeo4,indeo5,libdav1d,"
-    "mjpeg,mpeg1video,mpeg2video,mpeg4,mpegvideo,msmpeg4,msmpeg4v1,msmpeg4v2,msmpeg4v3,msvideo1,"
-    "prores,rv10,rv20,rv30,rv40,svq1,svq3,theora,vc1,vp3,vp5,vp6,vp6a,vp6f,vp7,vp8,vp9,wmv1,wmv2,"
-    "wmv3,libvpx,libvpx-vp9"
+    "av1,cfhd,cinepak,dnxhd,dvvideo,ffv1,ffvhuff,flashsv,flashsv2,flv,h261,h263,h263i,h263p,h264,"
+    "hevc,huffyuv,indeo2,indeo3,indeo4,indeo5,libdav1d,libvpx,libvpx-vp9,mjpeg,mpeg1video,"
+    "mpeg2video,mpeg4,mpegvideo,msmpeg4,msmpeg4v1,msmpeg4v2,msmpeg4v3,msvideo1,prores,qtrle,"
+    "rawvideo,rv10,rv20,rv30,rv40,svq1,svq3,theora,utvideo,vc1,vp3,vp5,vp6,vp6a,vp6f,vp7,vp8,vp9,"
+    "wmv1,wmv2,wmv3,zmbv"
 )

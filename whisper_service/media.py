@@ -35,6 +35,15 @@ PROBE_SECONDS = 60
 CONVERT_SECONDS = 6 * 3600
 LOOK_UP_SECONDS = 0.5
 MAX_WORDS = 256 * 1024
+ALL_DECODERS = f"{AUDIO_DECODERS},{VIDEO_DECODERS}"
+# Silence for what is missing before the sound and in the middle of it. No other output may be
+# written in such a run: ffmpeg's threads would come to wait for each other, and for ever.
+FROM_ZERO = ["-af", "aresample=async=1:first_pts=0"]
+WAV = [*"-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split(), *FROM_ZERO]
+# The sound of a video with the times that only a run with its pictures knows, still with gaps.
+TIMED = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -f matroska".split()
+# How far to look for streams that start late, where the beginning of the file doesn't tell.
+LOOK_AHEAD = "-analyzeduration 120M -probesize 100M".split()
 
 # Lines of other texts, metadata included, are indented further.
 _INPUT = re.compile(r"Input #0, (?P<demuxer>\S+), from 'fd:':")
@@ -107,7 +116,7 @@ def convert(
     max_seconds: int,
     wanted: Callable[[], bool],
 ) -> int:
-    """Make the copy that is downloaded and the WAV that Whisper hears, in one run.
+    """Make the copy that is downloaded and the WAV that Whisper hears, both from the original.
 
     Audio becomes MP3 (192 kbit/s, 44.1 kHz), video becomes MP4 (H.264, AAC 192 kbit/s); a stream
     that already is what it should become is copied. The WAV (16 kHz, mono, s16le) starts where
@@ -117,16 +126,18 @@ def convert(
     once `wanted`, asked twice a second, says no.
     """
     limit = ["-t", str(max_seconds + 1), "-map_metadata", "-1", "-map_chapters", "-1", "-y"]
-    copy = _mp4(media) if media.video_codec else _mp3(media)
-    wav = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split()
-    wav += ["-af", "aresample=async=1:first_pts=0"]
-    decoders = f"{AUDIO_DECODERS},{VIDEO_DECODERS}" if media.video_codec else AUDIO_DECODERS
-    outputs = [*copy, *limit, f"file:{converted}", *wav, *limit, f"file:{speech}"]
-    command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
-    code, words = _run(source, command, CONVERT_SECONDS, wanted)
-    if code != 0:
-        logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
-        raise MediaError("The audio could not be decoded")
+    copy = [*(_mp4(media) if media.video_codec else _mp3(media)), *limit, f"file:{converted}"]
+    wav = [*WAV, *limit, f"file:{speech}"]
+    if media.video_codec:
+        timed = speech.with_name(f"{speech.name}.timed")
+        try:
+            _make(source, ALL_DECODERS, [*copy, *TIMED, *limit, f"file:{timed}"], wanted)
+            _make(timed, "pcm_s16le", ["-copyts", *wav], wanted)
+        finally:
+            timed.unlink(missing_ok=True)
+    else:
+        _make(source, AUDIO_DECODERS, wav, wanted)
+        _make(source, AUDIO_DECODERS, copy, wanted)
     samples = count_samples(speech)
     if samples < MIN_SAMPLES:
         raise MediaError("The file holds less than a tenth of a second of sound")
@@ -141,7 +152,9 @@ def make_avatar(source: Path, target: Path) -> None:
     Raises MediaError for anything else, and for more than 25 million pixels.
     """
     picture = ["-max_pixels", "25000000", *_input(PICTURE_DEMUXERS, PICTURE_DECODERS)]
-    square = "scale=256:256:force_original_aspect_ratio=increase,crop=256:256"
+    # Cropped first, for a picture of 1 x 10,000 would be scaled to 655 million pixels.
+    # Side data is EXIF, with where a photo was taken, which would be written again.
+    square = "sidedata=mode=delete,crop=min(iw\\,ih):min(iw\\,ih),scale=256:256"
     output = ["-frames:v", "1", "-vf", square, "-map_metadata", "-1", "-c:v", "png"]
     output += ["-f", "image2", "-update", "1", "-y", f"file:{target}"]
     code, _ = _run(source, ["-loglevel", "error", *picture, *output], PROBE_SECONDS)
@@ -154,8 +167,16 @@ def count_samples(wav: Path) -> int:
         return file.getnframes()
 
 
+def _make(source: Path, decoders: str, outputs: list[str], wanted: Callable[[], bool]) -> None:
+    command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
+    code, words = _run(source, command, CONVERT_SECONDS, wanted)
+    if code != 0:
+        logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
+        raise MediaError("The recording could not be decoded")
+
+
 def _mp3(media: Media) -> list[str]:
-    encode = "-c:a libmp3lame -b:a 192k -ar 44100".split()
+    encode = ["-c:a", "libmp3lame", "-b:a", "192k", "-ar", "44100", *FROM_ZERO]
     codec = ["-c:a", "copy"] if media.audio_codec == "mp3" else encode
     return ["-map", "0:a:0", *codec, "-f", "mp3"]
 
@@ -164,14 +185,17 @@ def _mp4(media: Media) -> list[str]:
     # H.264 wants even sides and, for players everywhere, 4:2:0.
     encode = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -vf scale=trunc(iw/2)*2:trunc(ih/2)*2"
     video = ["-c:v", "copy"] if media.video_codec == "h264" else encode.split()
-    audio = ["-c:a", "copy"] if media.audio_codec == "aac" else ["-c:a", "aac", "-b:a", "192k"]
+    # The encoder knows no more than eight channels.
+    layouts = "aformat=channel_layouts=mono|stereo|5.1"
+    encode_audio = ["-c:a", "aac", "-b:a", "192k", "-af", layouts]
+    audio = ["-c:a", "copy"] if media.audio_codec == "aac" else encode_audio
     fast_start = ["-movflags", "+faststart"]
     return ["-map", "0:V:0", "-map", "0:a:0", *video, *audio, *fast_start, "-f", "mp4"]
 
 
 def _input(demuxers: str, decoders: str) -> list[str]:
     guard = ["-protocol_whitelist", "fd", "-format_whitelist", demuxers, "-max_streams", "64"]
-    return [*guard, "-codec_whitelist", decoders, "-i", "fd:"]
+    return [*LOOK_AHEAD, *guard, "-codec_whitelist", decoders, "-i", "fd:"]
 
 
 def _run(
