@@ -1,3 +1,4 @@
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -91,6 +92,9 @@ def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path) -> None:
         load(tmp_path, "[server")
 
 
-def test_jobs_share_the_cores() -> None:
-    assert config.Worker(jobs=64).threads_per_job == 1
-    assert config.Worker(threads=3).threads_per_job == 3
+def test_busy_engines_share_the_cores() -> None:
+    cores = os.cpu_count() or 1
+    assert config.Worker().engines == config.Worker().threads_for(1) == cores
+    assert config.Worker().threads_for(cores) == config.Worker().threads_for(99) == 1
+    assert config.Worker(jobs=3, threads=5).engines == 3
+    assert config.Worker(jobs=3, threads=5).threads_for(3) == 5

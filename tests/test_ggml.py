@@ -68,7 +68,7 @@ def test_real_weights_pass(tiny_en_model):
 
 def test_a_file_cut_anywhere_fails(copy):
     size = copy.stat().st_size
-    cuts = {size - 1, size - 1000, *range(0, size, size // 41), 600_000, 64_000, 100, 56, 48, 47, 4}
+    cuts = {size - 1, size - 1000, *range(0, size, size // 17), 600_000, 64_000, 100, 56, 48, 47, 4}
     for cut in sorted(cuts, reverse=True):
         os.truncate(copy, cut)
         with pytest.raises(ggml.ModelFileError, match="truncated"):
@@ -96,7 +96,7 @@ def test_a_garbled_header_fails(field, copy):
 
 def test_a_damaged_byte_in_any_tensor_header_fails(tmp_path):
     path = tmp_path / "model.bin"
-    for start in write_sparse(path, TINY)[::40]:
+    for start in write_sparse(path, TINY)[::90]:
         with path.open("rb") as file:
             file.seek(start)
             header = file.read(20)
