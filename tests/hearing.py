@@ -12,7 +12,7 @@ from whisper_service.transcript import Transcript
 def hear(engine: Engine, model: Path, wav: Path, language: str = "en") -> Transcript:
     """Transcribe a WAV of 16 kHz, mono, s16le."""
     job = Job("", 0, "", "", "", language, media.count_samples(wav))
-    run = Run(job, language, 14, {})
+    run = Run(job, language, 14, {}, engines=1)
     while not run.is_complete:
         task = run.take()
         request = task.request(str(wav), run.language, threads=2)

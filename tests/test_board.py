@@ -20,7 +20,7 @@ def board(service: Service) -> Board:
     for name in ("ann", "bob"):
         service.register(name)
     User.update(token_balance=10**9).execute()
-    return Board(2, lambda job: Run(job, "en", 14, {}))
+    return Board(2, lambda job: Run(job, "en", 14, {}, engines=2))
 
 
 def queue(username: str, samples: int) -> str:
@@ -56,7 +56,7 @@ def serve(board: Board, tasks: int) -> list[str]:
     """Do so many tasks, one at a time; list whose files they were of."""
     files = []
     for _ in range(tasks):
-        taken = board.take()
+        taken = board.take(0)
         if taken is None:
             break
         run, task, _ = taken
@@ -106,24 +106,37 @@ def test_long_ones_of_a_user_go_one_after_the_other(board: Board) -> None:
 
 def test_the_cores_are_shared_by_what_can_run(board: Board) -> None:
     queue("ann", CLIP)
-    taken = board.take()
+    taken = board.take(0)
     assert taken
     assert taken[2] == 1
     queue("bob", HOUR)
-    other = board.take()
+    other = board.take(0)
     assert other
     assert other[2] == 2
 
 
+def test_a_large_model_is_left_to_the_first_engine(service: Service, board: Board) -> None:
+    for _ in range(3):
+        queue("ann", CLIP)
+    alone = Board(2, lambda job: Run(job, "en", 14, {}, engines=1))
+    for _ in range(3):
+        assert alone.take(1) is None
+    assert statuses() == ["processing", "pending", "pending"]
+    taken = alone.take(0)
+    assert taken
+    assert taken[2] == 1
+    assert alone.take(0) is not None
+
+
 def test_a_dropped_run_is_dropped_once(board: Board) -> None:
     queue("ann", HOUR)
-    first, second = board.take(), board.take()
+    first, second = board.take(0), board.take(0)
     assert first
     assert second
     run = first[0]
     assert board.drop(run) is True
     assert board.drop(run) is False
-    assert board.take() is None
+    assert board.take(0) is None
 
 
 def test_a_job_that_cannot_start_does_not_hold_up_the_next(service: Service, board: Board) -> None:
@@ -133,10 +146,10 @@ def test_a_job_that_cannot_start_does_not_hold_up_the_next(service: Service, boa
         if not refused:
             refused.append(job)
             return None
-        return Run(job, "en", 14, {})
+        return Run(job, "en", 14, {}, engines=2)
 
     queue("ann", CLIP)
     second = queue("ann", CLIP)
-    taken = Board(2, start).take()
+    taken = Board(2, start).take(0)
     assert taken
     assert taken[0].job.file_uuid == second

@@ -15,7 +15,7 @@ SPEECH = [1.0 if 310 <= frame < 620 or 1550 <= frame < 1920 else 0.0 for frame i
 
 def make(language: str = "en", saved: dict[Chunk, dict[str, Any]] | None = None) -> Run:
     job = Job("claim", 1, "file", "model", "1", language, SAMPLES)
-    return Run(job, language, 14, saved or {})
+    return Run(job, language, 14, saved or {}, engines=2)
 
 
 def find_speech(run: Run) -> None:

@@ -23,10 +23,10 @@ class Board:
         self._busy = 0
         self._lock = threading.Lock()
 
-    def take(self) -> tuple[Run, Task, int] | None:
-        """Hand out a task, and among how many engines the cores are to be shared for it."""
+    def take(self, engine: int) -> tuple[Run, Task, int] | None:
+        """Hand a task to an engine, by its number, and tell how many share the cores then."""
         with self._lock:
-            run = self._next_run()
+            run = self._next_run(engine)
             if run is None:
                 return None
             task = run.take()
@@ -60,8 +60,11 @@ class Board:
         self._runs.remove(run)
         return True
 
-    def _next_run(self) -> Run | None:
+    def _next_run(self, engine: int) -> Run | None:
         ready = [run for run in self._runs if run.ready]
+        if any(engine >= run.engines for run in ready):
+            # What is claimed already waits for another engine: first that, then the queue.
+            return next((run for run in ready if engine < run.engines), None)
         users = {run.job.user_id for run in ready} | set(jobs.waiting())
         self._keep_count(users)
         for user in sorted(users, key=lambda user: self._served[user]):
@@ -72,7 +75,7 @@ class Board:
                 or next(iter(mine), None)
                 or self._claim(user, only_short=False)
             )
-            if run:
+            if run and engine < run.engines:
                 return run
         return None
 

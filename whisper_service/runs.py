@@ -45,7 +45,8 @@ TRANSCRIBE = "transcribe"
 class Run:
     """First speech is looked for, then the chunks with speech are transcribed, in any order.
 
-    Not safe for threads: the board that holds the runs has a lock.
+    The first so many of the engines may share it. Not safe for threads: the board that holds the
+    runs has a lock.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class Run:
         language: str,
         chunk_seconds: float,
         saved: Mapping[Chunk, dict[str, Any]],
+        engines: int,
     ) -> None:
         self.job = job
         self.language = language
+        self.engines = engines
         self._chunk_seconds = chunk_seconds
         self._saved = saved
         self._probabilities: dict[Chunk, list[float]] = {}
@@ -69,8 +72,8 @@ class Run:
 
     @property
     def ready(self) -> int:
-        """Count the tasks that an engine could take now."""
-        return len(self._ready)
+        """Count the tasks that engines could take now."""
+        return min(len(self._ready), self.engines - self._under_way)
 
     @property
     def is_complete(self) -> bool:

@@ -1,6 +1,7 @@
 """The background work: a lane that converts uploads, and one for each engine."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,9 @@ from whisper_service.storage import Storage
 POLL_SECONDS = 2.0
 # How long a task may take: large models on slow machines need some ten times its length.
 SECONDS, SECONDS_PER_SECOND = 120, 60
+# Each engine holds a copy of its model, and half as much again to work with. The copies of one
+# model may fill half of the memory: large ones are left to fewer engines with more threads.
+MEMORY_SHARE = 3
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +43,8 @@ class Worker:
     def start(self) -> None:
         self._pool.submit(self._loop, self.convert_once)
         self._pool.submit(self._loop, jobs.complete_stored)
-        for engine in self.engines:
-            self._pool.submit(self._loop, partial(self.transcribe_once, engine), engine)
+        for number, engine in enumerate(self.engines):
+            self._pool.submit(self._loop, partial(self.transcribe_once, engine, number), engine)
 
     def wake(self) -> None:
         """Tell the sleeping lanes that there may be work."""
@@ -66,9 +70,9 @@ class Worker:
             self.wake()
         return found
 
-    def transcribe_once(self, engine: Engine) -> bool:
+    def transcribe_once(self, engine: Engine, number: int = 0) -> bool:
         """Do one task of a transcription, if any waits. Tell whether there was one."""
-        taken = self._board.take()
+        taken = self._board.take(number)
         if taken is None:
             return False
         run, task, busy = taken
@@ -96,7 +100,8 @@ class Worker:
             return None
         language = "en" if model.is_english_only else job.language
         saved = partials.saved(partials.key(job))
-        return Run(job, language, self._config.worker.chunk_seconds, saved)
+        engines = min(len(self.engines), max(1, _memory() // (MEMORY_SHARE * model.size)))
+        return Run(job, language, self._config.worker.chunk_seconds, saved, engines)
 
     def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> dict[str, Any]:
         model = model_files.find(self._config.models.path, run.job.model)
@@ -143,3 +148,8 @@ class Worker:
         """Wait for a ring since `rings` was read, so that none is missed in between."""
         with self._bell:
             self._bell.wait_for(lambda: self._rings != rings, POLL_SECONDS)
+
+
+def _memory() -> int:
+    """Tell how many bytes of memory the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -34,14 +34,8 @@ def priced_user(row: User) -> dict[str, Any]:
 
 
 def user_with_statistics(row: User, statistics: Statistics) -> dict[str, Any]:
-    return {
-        "uuid": row.uuid,
-        "username": row.username,
-        "is_admin": bool(row.is_admin),
-        "registered_at": timestamp(row.registered_at),
-        "token_balance": row.token_balance,
+    return user(row) | {
         "price_multiplier": row.price_micros / billing.MICROS,
-        "avatar_uuid": row.avatar_uuid,
         "stats": {
             "last_30_days": {
                 "transcriptions_count": statistics.transcriptions,
