@@ -4,6 +4,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import Api, Service
 from tests.fakes import FakeEngine
@@ -84,6 +85,21 @@ def test_an_unexpected_error_is_not(service: Service) -> None:
     service.transcribe(fail_with(KeyError("/secret/path")))
     assert ann.get(f"/transcribe/{uuid}")["error"] == "Internal error"
     assert balance() == 1000
+
+
+def test_an_answer_that_makes_no_transcript_fails_the_job(service: Service) -> None:
+    ann = service.register()
+    (uuid,) = submit(service, ann)
+
+    class Confused(FakeEngine):
+        def ask(self, *arguments: Any) -> dict[str, Any]:
+            answer = super().ask(*arguments)
+            return answer | {"segments": [{"text": "no times"}]} if "segments" in answer else answer
+
+    service.transcribe(Confused())
+    assert ann.get(f"/transcribe/{uuid}")["error"] == "Internal error"
+    assert balance() == 1000
+    assert service.worker._board._busy == 0
 
 
 def test_a_recording_that_kills_the_engine_fails_after_three_tries(service: Service) -> None:

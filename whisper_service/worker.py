@@ -82,13 +82,14 @@ class Worker:
             answer = self._ask(engine, run, task, self._config.worker.threads_for(busy))
             if task.do == TRANSCRIBE:
                 partials.save(partials.key(run.job), task.chunk, answer)
-            if self._board.give(run, task, answer):
-                jobs.complete(run.job, run.transcript())
-            elif run.ready:
-                self.wake()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the lane
             if self._board.drop(run):
                 self._end(run.job, error)
+            return True
+        if self._board.give(run, task, answer):
+            self._complete(run)
+        elif run.ready:
+            self.wake()
         return True
 
     def _start_run(self, job: jobs.Job) -> Run | None:
@@ -112,6 +113,12 @@ class Worker:
             SECONDS + SECONDS_PER_SECOND * task.seconds,
             lambda: self._is_running() and jobs.is_wanted(run.job),
         )
+
+    def _complete(self, run: Run) -> None:
+        try:
+            jobs.complete(run.job, run.transcript())
+        except Exception as error:  # noqa: BLE001 - the run is off the board, nobody else ends it
+            self._end(run.job, error)
 
     def _end(self, job: jobs.Job, error: Exception) -> None:
         if isinstance(error, Cancelled):
