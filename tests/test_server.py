@@ -176,7 +176,9 @@ def test_a_start_sweeps_what_a_killed_process_left(tiny_en_model: Path, tmp_path
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
     orphan = tmp_path / "files" / ("0" * 32)
     orphan.mkdir()
-    for path in (orphan / "original", tmp_path / "tmp" / "half", tmp_path / "avatars" / "0.png"):
+    unneeded = tmp_path / "files" / uuid / "original"
+    temporary, avatar = tmp_path / "tmp" / "half", tmp_path / "avatars" / "0.png"
+    for path in (orphan / "original", unneeded, temporary, avatar):
         path.write_bytes(b"x")
     server = start_server(tmp_path, tiny_en_model.parent)
     assert server.stop() == 0

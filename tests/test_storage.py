@@ -58,7 +58,7 @@ def test_the_sweep_keeps_what_is_known(storage: Storage) -> None:
         storage.place(source, storage.original(uuid))
     storage.temporary().write_bytes(b"left by a killed upload")
     storage.temporary().mkdir()
-    storage.sweep({kept}, set())
+    storage.sweep({kept: False}, set())
     assert everything(storage) == {
         "avatars",
         "files",

@@ -137,10 +137,11 @@ class Server:
             ) from error
 
 
-def _known_files() -> tuple[set[str], set[str]]:
-    """List the uuids of all files and of all avatars."""
-    files: Iterable[File] = File.select(File.uuid)
+def _known_files() -> tuple[dict[str, bool], set[str]]:
+    """List the uuids of all files, with whether each is converted, and of all avatars."""
+    files: Iterable[File] = File.select(File.uuid, File.status)
     users: Iterable[User] = User.select(User.avatar_uuid).where(
         User.avatar_uuid.is_null(is_null=False)
     )
-    return {file.uuid for file in files}, {str(user.avatar_uuid) for user in users}
+    converted = {file.uuid: file.status == "ready" for file in files}
+    return converted, {str(user.avatar_uuid) for user in users}

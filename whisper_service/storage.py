@@ -12,7 +12,7 @@ No name in here comes from a user.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -136,13 +136,18 @@ class Storage:
     def holds_recordings(self) -> bool:
         return any(self._files.iterdir())
 
-    def sweep(self, files: set[str], avatars: set[str]) -> None:
-        """Remove what a killed process left: temporary files, and what no row knows."""
+    def sweep(self, files: Mapping[str, bool], avatars: set[str]) -> None:
+        """Remove what a killed process left: temporary files, and what no row knows.
+
+        `files` tells of each uuid whether it is converted, so that its original is not needed.
+        """
         for leftover in self._temporary.iterdir():
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         for folder in self._files.iterdir():
             if folder.name not in files:
                 self.delete(folder.name)
+            elif files[folder.name]:
+                self.original(folder.name).unlink(missing_ok=True)
         for picture in self._avatars.iterdir():
             if picture.stem not in avatars:
                 picture.unlink()
