@@ -48,7 +48,6 @@ class Worker:
     jobs: int = whole(0, 0, 64)
     threads: int = whole(0, 0, 256)
     idle_seconds: int = whole(300, 1, 10**6)
-    chunk_seconds: int = whole(14, 5, 29)
 
     @property
     def engines(self) -> int:
@@ -60,6 +59,12 @@ class Worker:
         Never more threads than cores in all: beyond that each decode step waits for a core.
         """
         return self.threads or max(1, (os.cpu_count() or 1) // busy)
+
+
+@dataclass(frozen=True)
+class Decode:
+    chunk_seconds: int = whole(14, 5, 27)
+    beam_size: int = whole(1, 1, 8)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Config:
     media: Media = Media()
     models: Models = Models()
     worker: Worker = Worker()
+    decode: Decode = Decode()
     auth: Auth = Auth()
     billing: Billing = Billing()
 

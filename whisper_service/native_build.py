@@ -32,9 +32,12 @@ ROUNDS = 5
 SECONDS = 300
 
 # GGML_LLAMAFILE brings the fast products of float16 matrices, which the ready-made build lacks.
+# ggml multiplies vectors in steps of 128 where it sees AVX512-FP16, but a head is 64 wide: with it
+# hidden, the decoder is up to 1.7 times as fast.
 _RPATH = "@loader_path" if sys.platform == "darwin" else "$ORIGIN"
 _CMAKE_ARGS = (
     "-DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON "
+    "-DCMAKE_C_FLAGS=-U__AVX512FP16__ -DCMAKE_CXX_FLAGS=-U__AVX512FP16__ "
     f"-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH={_RPATH}"
 )
 # The package's setup.py makes a CMake option of every variable, so it gets to see few.

@@ -25,7 +25,7 @@ class Task:
     def seconds(self) -> float:
         return (self.chunk.stop - self.chunk.start) / SAMPLE_RATE
 
-    def request(self, wav: str, language: str, threads: int) -> dict[str, Any]:
+    def request(self, wav: str, language: str, threads: int, beam_size: int = 1) -> dict[str, Any]:
         """Write the task down for the engine, which counts frames where it looks for speech."""
         unit = FRAME if self.do == FIND_SPEECH else 1
         return {
@@ -35,6 +35,7 @@ class Task:
             "stop": -(-self.chunk.stop // unit),
             "language": language,
             "threads": threads,
+            "beam_size": beam_size,
         }
 
 

@@ -12,6 +12,8 @@ import sys
 import threading
 import wave
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,18 +28,28 @@ from whisper_service.vad import Array
 SAMPLE_RATE = 16_000
 # whisper.cpp answers a recording below 100 ms with nothing at all, and warns below one second.
 MIN_SAMPLES = SAMPLE_RATE
-# The encoder's positions: 50 for a second, 1500 for Whisper's full window of 30 seconds. With flash
-# attention a number that is no multiple of 256 gives text that varies from run to run, and with 256
-# alone tiny.en fell into a loop in a plain sentence of 3 s.
+# The encoder's positions: 50 for a second, 1500 for Whisper's full window of 30 seconds. What is
+# left beyond the sound costs time; with a margin of 64 there were more wrong words. The products
+# of vectors are fast for multiples of 64.
 POSITIONS_PER_SECOND = 50
 POSITIONS = 1500
-LEAST_POSITIONS = 512
-POSITION_STEP = 256
-POSITION_MARGIN = 64
+POSITION_STEP = 64
+POSITION_MARGIN = 128
+# A chunk ends in speech. When Whisper stops before its last second, it has not heard all of it.
+UNHEARD_SECONDS = 1.0
 # Text that zlib shrinks by more than this says the same over and over (openai/whisper's rule).
 REPETITIVE = 2.4
 # Temperature, and the least number of positions: out of a loop, the full window comes first.
-TRIES = ((0.0, LEAST_POSITIONS), (0.0, POSITIONS), (0.4, POSITIONS), (0.8, POSITIONS))
+TRIES = ((0.0, 0), (0.0, POSITIONS), (0.4, POSITIONS), (0.8, POSITIONS))
+
+
+@dataclass(frozen=True)
+class Decode:
+    """How to listen: the language's code or 'auto', threads, and how many beams to search."""
+
+    language: str
+    threads: int
+    beam_size: int
 
 
 def main() -> None:
@@ -67,7 +79,9 @@ def load(path: Path) -> Any:  # noqa: ANN401 - the binding has no types
     ggml.check(path)
     parameters = binding.whisper_context_default_params()
     parameters.use_gpu = False
-    parameters.flash_attn = True
+    # Flash attention makes whisper.cpp's decoder slower on a processor, by 20 to 60 %, and its text
+    # vary from run to run with windows that are no multiple of 256.
+    parameters.flash_attn = False
     context = binding.whisper_init_from_file_with_params(str(path), parameters)
     if context is None:
         raise ServiceError("The model could not be loaded")
@@ -85,7 +99,8 @@ def _answer(context: Any, request: dict[str, Any]) -> dict[str, Any]:  # noqa: A
             return {"probabilities": [round(float(value), 3) for value in found]}
         audio = read(request["start"], request["stop"])
     audio = np.pad(audio, (0, max(0, MIN_SAMPLES - audio.size)))
-    return transcribe(context, audio, request["language"], request["threads"])
+    decode = Decode(request["language"], request["threads"], request["beam_size"])
+    return transcribe(context, audio, decode)
 
 
 def read_samples(wav: wave.Wave_read, start: int, stop: int) -> Array:
@@ -97,36 +112,63 @@ def read_samples(wav: wave.Wave_read, start: int, stop: int) -> Array:
     return np.pad(audio, (first - start, stop - first - audio.size))
 
 
-def transcribe(context: Any, audio: Array, language: str, threads: int) -> dict[str, Any]:  # noqa: ANN401
-    """Transcribe up to 30 seconds, given the language's code or 'auto'.
+def transcribe(context: Any, audio: Array, decode: Decode) -> dict[str, Any]:  # noqa: ANN401
+    """Transcribe up to 30 seconds that end in speech.
 
     The answer holds the language that was spoken and the segments as Whisper made them, their
-    times in seconds. Text that only repeats itself is tried again, with a full window and then at
-    higher temperatures, and the least repetitive is kept; its compression ratio tells. Raises
+    times in seconds. Where Whisper stops early, it is made to listen again from there. Raises
     ServiceError when whisper.cpp gives up.
     """
-    if language == "auto":
-        language = _detect_language(context, audio, threads)
+    if decode.language == "auto":
+        decode = replace(decode, language=_detect_language(context, audio, decode))
+    segments: list[dict[str, Any]] = []
+    heard = 0.0
+    while True:
+        found = _listen(context, audio[int(heard * SAMPLE_RATE) :], decode)
+        segments += [
+            {**each, "start": each["start"] + heard, "end": each["end"] + heard} for each in found
+        ]
+        progress = found[-1]["end"] if found else 0.0
+        heard += progress
+        if progress < UNHEARD_SECONDS or audio.size / SAMPLE_RATE - heard < UNHEARD_SECONDS:
+            return {"language": decode.language, "segments": segments}
+
+
+def _listen(context: Any, audio: Array, decode: Decode) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Transcribe one window.
+
+    Text that only repeats itself is tried again, with a full window and then at higher
+    temperatures, and the least repetitive is kept; its compression ratio tells.
+    """
     tries: list[tuple[float, list[dict[str, Any]]]] = []
     for temperature, positions in TRIES:
-        parameters = _parameters(audio, language, threads, positions)
+        parameters = _parameters(audio, decode, positions)
         parameters.temperature = temperature
+        # All fits one window. whisper.cpp would take another for the last tenths of a second,
+        # which costs as much as the first and hears what nobody said.
+        binding.assign_encoder_begin_callback(parameters, _once())
         _run(context, parameters, audio)
         tries.append(_segments(context, temperature))
         if tries[-1][0] <= REPETITIVE:
             break
-    return {"language": language, "segments": min(tries, key=lambda item: item[0])[1]}
+    return min(tries, key=lambda item: item[0])[1]
 
 
-def _detect_language(context: Any, audio: Array, threads: int) -> str:  # noqa: ANN401
+def _once() -> Callable[..., bool]:
+    """Say yes the first time, then no."""
+    answers = iter((True,))
+    return lambda *_: next(answers, False)
+
+
+def _detect_language(context: Any, audio: Array, decode: Decode) -> str:  # noqa: ANN401
     if not binding.whisper_is_multilingual(context):
         return "en"
-    parameters = _parameters(audio, "en", threads)
+    parameters = _parameters(audio, replace(decode, language="en"))
     # The number of positions is taken over when a run begins, and only then. This one begins, and
     # is called off before the encoder does anything: without it detection would hear 30 seconds.
     binding.assign_encoder_begin_callback(parameters, lambda *_: False)
     binding.whisper_full(context, parameters, audio, audio.size)
-    parameters = _parameters(audio, "auto", threads)
+    parameters = _parameters(audio, decode)
     parameters.detect_language = True
     _run(context, parameters, audio)
     language: str = binding.whisper_lang_str(binding.whisper_full_lang_id(context))
@@ -138,18 +180,21 @@ def _run(context: Any, parameters: Any, audio: Array) -> None:  # noqa: ANN401
         raise ServiceError("The recording could not be transcribed")
 
 
-def _parameters(
-    audio: Array, language: str, threads: int, least_positions: int = LEAST_POSITIONS
-) -> Any:  # noqa: ANN401
+def _parameters(audio: Array, decode: Decode, least_positions: int = 0) -> Any:  # noqa: ANN401
     """Make the decode parameters anew, for the binding keeps what an earlier job has set."""
+    strategies = binding.whisper_sampling_strategy
     parameters = binding.whisper_full_default_params(
-        binding.whisper_sampling_strategy.WHISPER_SAMPLING_GREEDY
+        strategies.WHISPER_SAMPLING_BEAM_SEARCH
+        if decode.beam_size > 1
+        else strategies.WHISPER_SAMPLING_GREEDY
     )
+    if decode.beam_size > 1:
+        parameters.beam_search = {"beam_size": decode.beam_size, "patience": -1.0}
     needed = audio.size / SAMPLE_RATE * POSITIONS_PER_SECOND + POSITION_MARGIN
     fitted = max(int(-(-needed // POSITION_STEP) * POSITION_STEP), least_positions)
     parameters.audio_ctx = min(fitted, POSITIONS)
-    parameters.language = language
-    parameters.n_threads = threads
+    parameters.language = decode.language
+    parameters.n_threads = decode.threads
     parameters.no_context = True
     parameters.temperature_inc = 0.0  # no fallback but our own
     parameters.print_progress = False

@@ -102,14 +102,14 @@ class Worker:
         language = "en" if model.is_english_only else job.language
         saved = partials.saved(partials.key(job))
         engines = min(len(self.engines), max(1, _memory() // (MEMORY_SHARE * model.size)))
-        return Run(job, language, self._config.worker.chunk_seconds, saved, engines)
+        return Run(job, language, self._config.decode.chunk_seconds, saved, engines)
 
     def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> dict[str, Any]:
         model = model_files.find(self._config.models.path, run.job.model)
         wav = str(self._storage.speech(run.job.file_uuid))
         return engine.ask(
             model.path,
-            task.request(wav, run.language, threads),
+            task.request(wav, run.language, threads, self._config.decode.beam_size),
             SECONDS + SECONDS_PER_SECOND * task.seconds,
             lambda: self._is_running() and jobs.is_wanted(run.job),
         )

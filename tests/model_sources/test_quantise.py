@@ -17,11 +17,7 @@ from whisper_service.model_sources import fetch, hub, part, quantise
 from whisper_service.model_sources.convert import convert
 
 # Of what whisper.cpp 1.8.5's own whisper-quantize makes of the official tiny.en on x86.
-OFFICIAL = {
-    "q4_0": "3653b98189ab4dab967110b355a863722213dfac63ca76691b149f79d7b33831",
-    "q5_0": "3d11806c1fec19226f210c5286f58ef8c0e883c8b1f6a8a9c695c3b1fee35ce8",
-    "q8_0": "5bc2b3860aa151a4c6e7bb095e1fcce7cf12c7b020ca08dcec0c6d018bb7dd94",
-}
+OFFICIAL_Q8_0 = "5bc2b3860aa151a4c6e7bb095e1fcce7cf12c7b020ca08dcec0c6d018bb7dd94"
 NAMES = {2: "q4_0", 6: "q5_0", 8: "q8_0"}
 ERRORS = {"q4_0": 0.15, "q5_0": 0.45, "q8_0": 0.05}
 
@@ -62,15 +58,16 @@ def words_of(path):
         engine.close()
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
-def test_the_result_is_whisper_cpps_own_and_knows_what_was_said(name, folder, capsys):
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_quantised_model_is_made_and_knows_what_was_said(name, folder, capsys):
     path = fetch(f"ggml-tiny.en-{name}", folder)
     assert path == folder / f"ggml-tiny.en-{name}.bin"
     assert capsys.readouterr().err == (
         f"Quantising ggml-tiny.en.bin to {name}\n{path.name} is ready\n"
     )
     assert ggml.check(path).ftype == quantise.FTYPES[name]
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == OFFICIAL[name]
+    if name == "q8_0":
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == OFFICIAL_Q8_0
     assert word_error_rate({"": WORDS["jfk.wav"]}, {"": words_of(path)}) <= ERRORS[name]
     fetch(f"tiny.en-{name}", folder)
     assert capsys.readouterr().err == f"{path.name} is there already\n"
@@ -97,11 +94,22 @@ def test_no_value_is_off_by_more_than_its_blocks_scale_allows(kind):
     values[-1] = 0
     data = np.frombuffer(quantise._encode(values.ravel(), kind), "u1")
     found, scale = dequantise(data, kind)
-    # The level opposite the largest value is missing but in q8_0; scales are rounded to float16.
-    most = (0.5 if kind == 8 else 1) * scale + np.abs(values).max() * 2**-10
+    # q8_0 has a level for every value; elsewhere the ends may be cut so that the rest fits better.
+    most = (0.5 if kind == 8 else 1.5) * scale + np.abs(values).max() * 2**-10
     assert (np.abs(found - values) <= most).all()
     assert np.abs(found - values).mean() < scale.mean() * 0.3
     assert not found[-1].any()
+
+
+@pytest.mark.parametrize("kind", [2, 6])
+def test_the_error_is_a_tenth_below_that_of_plain_rounding(kind):
+    values = np.random.default_rng(6).normal(0, 0.05, (20_000, 32)).astype("f4")
+    found, _ = dequantise(np.frombuffer(quantise._encode(values.ravel(), kind), "u1"), kind)
+    half = 8 if kind == 2 else 16
+    largest = np.take_along_axis(values, np.abs(values).argmax(axis=1)[:, None], axis=1)
+    scale = (largest / -half).astype("<f2").astype("f4")
+    plain = np.clip(np.rint(values / scale), -half, half - 1) * scale
+    assert np.square(found - values).mean() < 0.95 * np.square(plain - values).mean()
 
 
 def test_halves_are_rounded_away_from_zero_in_q8_0():
