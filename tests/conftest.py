@@ -114,9 +114,14 @@ class Service:
         key = api.post("/user/token", {"name": "key"})["token"]
         return replace(api, authorization=f"Bearer {key}")
 
+    def convert_once(self) -> bool:
+        """Convert the oldest file that waits, in both steps."""
+        extracted = self.worker.extract_once()
+        return self.worker.encode_once() or extracted
+
     def work(self) -> None:
         """Do all the work that waits, with the fake engine."""
-        while self.worker.convert_once() or jobs.complete_stored():
+        while self.convert_once() or jobs.complete_stored():
             pass
         self.transcribe(self.engine)
 

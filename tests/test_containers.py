@@ -191,7 +191,7 @@ def upload(service: Service, source: Path) -> Uploaded:
         "converting",
         media.probe(source).content_type,
     )
-    assert service.worker.convert_once()
+    assert service.convert_once()
     row = ann.get("/file")["files"][0]
     response = service.anyone.call("GET", f"/file/{row['uuid']}")
     assert response.content_type == row["content_type"]

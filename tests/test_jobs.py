@@ -25,7 +25,7 @@ def ann(service: Service) -> Api:
 
 def submit(service: Service, api: Api, path: Path = JFK, **fields: object) -> list[str]:
     (file,) = api.upload(path)
-    service.worker.convert_once()
+    service.convert_once()
     body = {"uuid": file["uuid"], "model": "ggml-tiny.en", **fields}
     return [item["uuid"] for item in api.post("/transcribe", body)["transcriptions"]]
 

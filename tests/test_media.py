@@ -20,9 +20,8 @@ def ffmpeg(*arguments: str | Path) -> None:
 
 def convert(source: Path, folder: Path, seconds: int = 60) -> tuple[media.Media, int]:
     kind = media.probe(source)
-    samples = media.convert(
-        source, kind, folder / "converted", folder / "speech.wav", seconds, lambda: True
-    )
+    samples = media.extract(source, kind, folder / "speech.wav", seconds, lambda: True)
+    media.encode(source, kind, folder / "converted", seconds, lambda: True)
     return kind, samples
 
 
@@ -126,6 +125,8 @@ def test_a_conversion_that_nobody_wants_is_ended(tmp_path: Path) -> None:
     ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=1200:r=44100:c=pink", source)
     kind = media.probe(source)
     with pytest.raises(Cancelled):
-        media.convert(source, kind, tmp_path / "c", tmp_path / "s", 3600, lambda: False)
+        media.extract(source, kind, tmp_path / "s", 3600, lambda: False)
+    with pytest.raises(Cancelled):
+        media.encode(source, kind, tmp_path / "c", 3600, lambda: False)
     listed = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False)
     assert listed.stdout == b""

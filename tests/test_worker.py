@@ -42,13 +42,13 @@ def test_a_converted_file_has_its_copies_and_no_original(service: Service) -> No
     (uploaded,) = ann.upload(DATA / "jfk.wav")
     uuid = uploaded["uuid"]
     assert service.storage.original(uuid).read_bytes() == (DATA / "jfk.wav").read_bytes()
-    assert service.worker.convert_once()
+    assert service.convert_once()
     assert not service.storage.original(uuid).exists()
     assert media.count_samples(service.storage.speech(uuid)) == 176_000
     file = File.get()
     assert (file.status, file.samples, file.content_type) == ("ready", 176_000, "audio/mpeg")
     assert file.size_bytes == service.storage.converted(uuid).stat().st_size
-    assert not service.worker.convert_once()
+    assert not service.convert_once()
 
 
 def test_a_file_that_cannot_be_converted_fails_what_waits_for_it(service: Service) -> None:

@@ -1,27 +1,70 @@
-"""The worker's side of uploaded files: the copy to download and the WAV to transcribe."""
+"""The worker's side of uploaded files: the WAV to transcribe, then the copy to download."""
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from whisper_service import media
 from whisper_service.db import write_transaction
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.media import Media
 from whisper_service.storage import Storage
 from whisper_service.tables import File, Transcription
 
 logger = logging.getLogger(__name__)
 
+Wanted = Callable[[], bool]
 
-def convert_next(storage: Storage, max_seconds: int, running: Callable[[], bool]) -> bool:
-    """Convert the oldest file that waits for it, if any; tell whether there was one.
 
-    For one thread. What is interrupted, by a deletion or a stop, leaves nothing behind.
+def extract_next(storage: Storage, max_seconds: int, running: Wanted) -> bool:
+    """Make the WAV of the oldest file that has none, so that it can be transcribed.
+
+    Tells whether there was one. For one thread; what is interrupted, by a deletion or a stop,
+    leaves nothing behind.
     """
-    file = File.select().where(File.status == "converting").order_by(File.id).first()
+
+    def step(file: File, kind: Media, target: Path, wanted: Wanted) -> None:
+        original = storage.original(file.uuid)
+        samples = media.extract(original, kind, target, max_seconds, wanted)
+        storage.place(target, storage.speech(file.uuid))
+        _keep(file, storage, samples=samples)
+
+    return _next(storage, running, step, has_speech=False)
+
+
+def encode_next(storage: Storage, max_seconds: int, running: Wanted) -> bool:
+    """Make the copy of the oldest file that lacks only that, as `extract_next` does."""
+
+    def step(file: File, kind: Media, target: Path, wanted: Wanted) -> None:
+        original = storage.original(file.uuid)
+        media.encode(original, kind, target, max_seconds, wanted)
+        size = target.stat().st_size
+        storage.place(target, storage.converted(file.uuid))
+        content_type = "video/mp4" if file.kind == "video" else "audio/mpeg"
+        if _keep(file, storage, status="ready", content_type=content_type, size_bytes=size):
+            original.unlink(missing_ok=True)
+
+    return _next(storage, running, step, has_speech=True)
+
+
+def _next(
+    storage: Storage,
+    running: Wanted,
+    step: Callable[[File, Media, Path, Wanted], None],
+    *,
+    has_speech: bool,
+) -> bool:
+    waiting = (File.status == "converting") & File.samples.is_null(not has_speech)
+    file = File.select().where(waiting).order_by(File.id).first()
     if file is None:
         return False
+
+    def wanted() -> bool:
+        return running() and File.select().where(File.id == file.id).exists()
+
+    target = storage.temporary()
     try:
-        _convert(file, storage, max_seconds, running)
+        step(file, media.probe(storage.original(file.uuid)), target, wanted)
     except Cancelled:
         logger.info("Conversion of file %s was cancelled", file.uuid)
     except ServiceError as error:
@@ -29,45 +72,28 @@ def convert_next(storage: Storage, max_seconds: int, running: Callable[[], bool]
     except Exception:
         logger.exception("Conversion of file %s failed", file.uuid)
         _fail(file, "Internal error")
+    finally:
+        target.unlink(missing_ok=True)
     return True
 
 
-def _convert(file: File, storage: Storage, max_seconds: int, running: Callable[[], bool]) -> None:
-    def wanted() -> bool:
-        return running() and File.select().where(File.id == file.id).exists()
-
-    original = storage.original(file.uuid)
-    converted, speech = storage.temporary(), storage.temporary()
-    try:
-        kind = media.probe(original)
-        samples = media.convert(original, kind, converted, speech, max_seconds, wanted)
-        size = converted.stat().st_size
-        storage.place(converted, storage.converted(file.uuid))
-        storage.place(speech, storage.speech(file.uuid))
-        _finish(file, size, samples, storage)
-    finally:
-        converted.unlink(missing_ok=True)
-        speech.unlink(missing_ok=True)
-
-
-def _finish(file: File, size: int, samples: int, storage: Storage) -> None:
-    kind = "video/mp4" if file.kind == "video" else "audio/mpeg"
+def _keep(file: File, storage: Storage, **values: object) -> bool:
+    """Tell the database what is there now. False if the file was deleted meanwhile."""
     with write_transaction():
-        kept = (
-            File.update(status="ready", content_type=kind, size_bytes=size, samples=samples)
-            .where(File.id == file.id)
-            .execute()
-        )
-    if kept:
-        storage.original(file.uuid).unlink(missing_ok=True)
-    else:
+        kept = bool(File.update(**values).where(File.id == file.id).execute())
+    if not kept:
         storage.delete(file.uuid)
+    return kept
 
 
 def _fail(file: File, message: str) -> None:
-    """Fail the file and whatever waits for it. The original stays, for it may be the only copy."""
+    """Fail the file. The original stays, for it may be the only copy.
+
+    What waits for its WAV fails with it.
+    """
     with write_transaction():
         File.update(status="failed", error=message).where(File.id == file.id).execute()
-        Transcription.update(status="failed", error=message).where(
-            Transcription.file_uuid == file.uuid, Transcription.status == "pending"
-        ).execute()
+        if file.samples is None:
+            Transcription.update(status="failed", error=message).where(
+                Transcription.file_uuid == file.uuid, Transcription.status == "pending"
+            ).execute()

@@ -42,6 +42,9 @@ FROM_ZERO = ["-af", "aresample=async=1:first_pts=0"]
 WAV = [*"-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split(), *FROM_ZERO]
 # The sound of a video with the times that only a run with its pictures knows, still with gaps.
 TIMED = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -f matroska".split()
+PICTURES = "-map 0:V:0 -c:v copy -f null -".split()
+# Encoding for downloads gives way to transcribing: a tenth of a busy core is left to it.
+ENCODE_NICENESS = 10
 # How far to look for streams that start late, where the beginning of the file doesn't tell.
 LOOK_AHEAD = "-analyzeduration 120M -probesize 100M".split()
 
@@ -108,42 +111,48 @@ def probe(path: Path) -> Media:
     return Media(CONTAINERS[demuxer][video is not None], codecs["Audio"][0], video)
 
 
-def convert(
-    source: Path,
-    media: Media,
-    converted: Path,
-    speech: Path,
-    max_seconds: int,
-    wanted: Callable[[], bool],
+def extract(
+    source: Path, media: Media, speech: Path, max_seconds: int, wanted: Callable[[], bool]
 ) -> int:
-    """Make the copy that is downloaded and the WAV that Whisper hears, both from the original.
+    """Make the WAV that Whisper hears (16 kHz, mono, s16le), and return its number of samples.
 
-    Audio becomes MP3 (192 kbit/s, 44.1 kHz), video becomes MP4 (H.264, AAC 192 kbit/s); a stream
-    that already is what it should become is copied. The WAV (16 kHz, mono, s16le) starts where
-    the recording starts, be its sound late. Returns the number of the WAV's samples.
+    It starts where the recording starts, be its sound late.
 
     Raises MediaError for what cannot be decoded or lasts longer than `max_seconds`, Cancelled
     once `wanted`, asked twice a second, says no.
     """
-    limit = ["-t", str(max_seconds + 1), "-map_metadata", "-1", "-map_chapters", "-1", "-y"]
-    copy = [*(_mp4(media) if media.video_codec else _mp3(media)), *limit, f"file:{converted}"]
+    limit = _limit(max_seconds)
     wav = [*WAV, *limit, f"file:{speech}"]
     if media.video_codec:
         timed = speech.with_name(f"{speech.name}.timed")
+        outputs = [*PICTURES, *TIMED, *limit, f"file:{timed}"]
         try:
-            _make(source, ALL_DECODERS, [*copy, *TIMED, *limit, f"file:{timed}"], wanted)
+            _make(source, ALL_DECODERS, outputs, wanted)
             _make(timed, "pcm_s16le", ["-copyts", *wav], wanted)
         finally:
             timed.unlink(missing_ok=True)
     else:
         _make(source, AUDIO_DECODERS, wav, wanted)
-        _make(source, AUDIO_DECODERS, copy, wanted)
     samples = count_samples(speech)
     if samples < MIN_SAMPLES:
         raise MediaError("The file holds less than a tenth of a second of sound")
     if samples > max_seconds * SAMPLE_RATE:
         raise MediaError(f"The recording is longer than {max_seconds} seconds")
     return samples
+
+
+def encode(
+    source: Path, media: Media, converted: Path, max_seconds: int, wanted: Callable[[], bool]
+) -> None:
+    """Make the copy that is downloaded, when nothing more urgent wants the processor.
+
+    Audio becomes MP3 (192 kbit/s, 44.1 kHz), video becomes MP4 (H.264, AAC 192 kbit/s); a stream
+    that already is what it should become is copied. Raises as `extract` does.
+    """
+    decoders = ALL_DECODERS if media.video_codec else AUDIO_DECODERS
+    streams = _mp4(media) if media.video_codec else _mp3(media)
+    outputs = [*streams, *_limit(max_seconds), f"file:{converted}"]
+    _make(source, decoders, outputs, wanted, ENCODE_NICENESS)
 
 
 def make_avatar(source: Path, target: Path) -> None:
@@ -167,9 +176,19 @@ def count_samples(wav: Path) -> int:
         return file.getnframes()
 
 
-def _make(source: Path, decoders: str, outputs: list[str], wanted: Callable[[], bool]) -> None:
+def _limit(max_seconds: int) -> list[str]:
+    return ["-t", str(max_seconds + 1), "-map_metadata", "-1", "-map_chapters", "-1", "-y"]
+
+
+def _make(
+    source: Path,
+    decoders: str,
+    outputs: list[str],
+    wanted: Callable[[], bool],
+    niceness: int = 0,
+) -> None:
     command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
-    code, words = _run(source, command, CONVERT_SECONDS, wanted)
+    code, words = _run(source, command, CONVERT_SECONDS, wanted, niceness)
     if code != 0:
         logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
         raise MediaError("The recording could not be decoded")
@@ -199,7 +218,11 @@ def _input(demuxers: str, decoders: str) -> list[str]:
 
 
 def _run(
-    path: Path, arguments: list[str], seconds: float, wanted: Callable[[], bool] = lambda: True
+    path: Path,
+    arguments: list[str],
+    seconds: float,
+    wanted: Callable[[], bool] = lambda: True,
+    niceness: int = 0,
 ) -> tuple[int, str]:
     """Run ffmpeg over a file; return its exit code and the end of what it said.
 
@@ -216,6 +239,7 @@ def _run(
             process_group=0,
         )
     try:
+        os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
         words = _listen(process, time.monotonic() + seconds, wanted)
         return process.wait(), words
     finally:

@@ -94,6 +94,7 @@ def _try_again(file: File, incoming: IncomingFile, kind: media.Media, storage: S
         File.update(
             status="converting",
             error=None,
+            samples=None,
             kind=kind.kind,
             content_type=kind.content_type,
             size_bytes=incoming.size,

@@ -1,4 +1,4 @@
-"""The background work: a lane that converts uploads, and one for each engine."""
+"""The background work in lanes: two for uploads, one for stored transcripts, one an engine."""
 
 import logging
 import os
@@ -35,13 +35,14 @@ class Worker:
         self._config = config
         self._storage = storage
         self._board = Board(len(self.engines), self._start_run)
-        self._pool = ThreadPoolExecutor(2 + len(self.engines), thread_name_prefix="worker")
+        self._pool = ThreadPoolExecutor(3 + len(self.engines), thread_name_prefix="worker")
         self._bell = threading.Condition()
         self._rings = 0
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        self._pool.submit(self._loop, self.convert_once)
+        self._pool.submit(self._loop, self.extract_once)
+        self._pool.submit(self._loop, self.encode_once)
         self._pool.submit(self._loop, jobs.complete_stored)
         for number, engine in enumerate(self.engines):
             self._pool.submit(self._loop, partial(self.transcribe_once, engine, number), engine)
@@ -62,13 +63,18 @@ class Worker:
         for run in self._board.clear():
             jobs.put_back(run.job)
 
-    def convert_once(self) -> bool:
-        """Convert one file, if any waits. Tell whether there was one."""
+    def extract_once(self) -> bool:
+        """Make one file ready for transcription, if any waits. Tell whether there was one."""
         seconds = self._config.media.max_duration_seconds
-        found = conversions.convert_next(self._storage, seconds, self._is_running)
+        found = conversions.extract_next(self._storage, seconds, self._is_running)
         if found:
             self.wake()
         return found
+
+    def encode_once(self) -> bool:
+        """Make one file ready for download, if any waits. Tell whether there was one."""
+        seconds = self._config.media.max_duration_seconds
+        return conversions.encode_next(self._storage, seconds, self._is_running)
 
     def transcribe_once(self, engine: Engine, number: int = 0) -> bool:
         """Do one task of a transcription, if any waits. Tell whether there was one."""

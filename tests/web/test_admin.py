@@ -20,8 +20,8 @@ def root(service: Service) -> Api:
 def test_the_list_has_everybodys_statistics(service: Service, root: Api) -> None:
     ann = service.with_key(service.register("ann"))
     file, old = ann.upload(DATA / "jfk.wav", DATA / "austen-0880.wav")
-    service.worker.convert_once()
-    service.worker.convert_once()
+    service.convert_once()
+    service.convert_once()
     for uuid in (file["uuid"], old["uuid"]):
         ann.post("/transcribe", {"uuid": uuid, "model": "ggml-tiny.en", "format": ["srt", "vtt"]})
     service.work()

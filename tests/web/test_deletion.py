@@ -22,7 +22,7 @@ def ann(service: Service) -> Api:
 
 def order(service: Service, ann: Api, formats: list[str]) -> tuple[str, list[str]]:
     (file,) = ann.upload(DATA / "jfk.wav")
-    service.worker.convert_once()
+    service.convert_once()
     body = {"uuid": file["uuid"], "model": "ggml-tiny.en", "format": formats}
     queued = ann.post("/transcribe", body)["transcriptions"]
     return file["uuid"], [item["uuid"] for item in queued]
@@ -120,7 +120,7 @@ def test_a_file_deleted_in_mid_conversion_leaves_nothing(
         return True
 
     service.worker._is_running = running  # type: ignore[method-assign]
-    assert service.worker.convert_once()
+    assert service.convert_once()
     assert File.select().count() == 0
     assert list((service.storage.root / "files").iterdir()) == []
     assert list((service.storage.root / "tmp").iterdir()) == []
@@ -138,7 +138,7 @@ def test_files_are_listed_newest_first_in_pages(service: Service, ann: Api) -> N
     names = ["austen-0880.wav", "austen-0890.wav", "jfk.wav"]
     for name in names:
         ann.upload(DATA / name)
-    service.worker.convert_once()
+    service.convert_once()
     answer = ann.get("/file?limit=2")
     assert [item["filename"] for item in answer["files"]] == ["jfk.wav", "austen-0890.wav"]
     assert answer["pagination"] == {"page": 1, "limit": 2, "total_count": 3, "total_pages": 2}
