@@ -18,6 +18,7 @@ from whisper_service.storage import Storage
 def main() -> int:
     arguments = _parse()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each request in a rush
     try:
         settings = config.load(arguments.config)
         if arguments.command == "create-admin":

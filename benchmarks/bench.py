@@ -16,7 +16,7 @@ from typing import Any
 
 import jiwer
 
-from benchmarks import recordings
+from benchmarks import limits, recordings
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
 from tests.speech import normalise
@@ -150,22 +150,24 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=HERE.parent / "models")
     parser.add_argument("--rival-model", type=Path, default=HERE / "models" / "base")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("only", nargs="*", help="dense plain sparse clips users formats")
+    parser.add_argument("only", nargs="*", help="names of rows; all of them if none")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rival = Rival(asked.rival_model)
         try:
-            with running(folder / "storage", asked.models) as url:
-                _run(Bench(url, asked.model, rival, folder, asked.pairs), set(asked.only))
+            with running(folder / "storage", asked.models) as server:
+                _run(Bench(server.url, asked.model, rival, folder, asked.pairs), set(asked.only))
         finally:
             rival.close()
+        with running(folder / "limits", asked.models) as server:
+            _run_limits(server.url, folder, asked)
 
 
 def _run(bench: Bench, only: set[str]) -> None:
     dense, sparse = recordings.dense(bench.folder), recordings.sparse(bench.folder)
     clips = recordings.clips(bench.folder)
-    print("| what | ratio | ours | errors | faster-whisper | errors |\n" + "| --- " * 6 + "|")
+    print("| what | ratio | ours | errors | rival | errors |\n" + "| --- " * 6 + "|", flush=True)
     for name, measure in {
         "dense": lambda: bench.against([dense], "batched"),
         "dense-fast": lambda: bench.against([dense], "batched, no timestamps"),
@@ -176,6 +178,21 @@ def _run(bench: Bench, only: set[str]) -> None:
         "formats": lambda: bench.formats(dense),
     }.items():
         if not only or name in only:
+            measure()
+
+
+def _run_limits(url: str, folder: Path, asked: argparse.Namespace) -> None:
+    models, model, pairs = asked.models, asked.model, asked.pairs
+    print("\n| what | ratio | this | that | goal |\n" + "| --- " * 5 + "|", flush=True)
+    for name, measure in {
+        "overhead": lambda: limits.overhead(url, models, model, folder, pairs),
+        "beside": lambda: limits.beside(url, model, folder, pairs),
+        "polls": lambda: limits.polls(url, model, folder, pairs),
+        "memory": lambda: limits.memory(models, model, folder),
+        "uploads": lambda: limits.uploads(url, folder, pairs),
+        "rows": lambda: limits.rows(folder, pairs),
+    }.items():
+        if not asked.only or name in asked.only:
             measure()
 
 

@@ -50,12 +50,11 @@ def clips(folder: Path) -> list[Recording]:
     return [_write(folder, name[:-4], [_read(name)], WORDS[name]) for name in sorted(WORDS)]
 
 
-def long(folder: Path, seconds: int) -> Recording:
-    """Repeat the dense recording until it has lasted long enough."""
-    once = _read_path(dense(folder).path)
+def long(folder: Path, recording: Recording, seconds: int) -> Recording:
+    """Repeat a recording until it has lasted so long. Its words are not counted."""
+    once = _read_path(recording.path)
     times = -(-seconds * RATE // len(once))
-    words = " ".join([_all_words()] * 5 * times)
-    return _write(folder, f"long-{seconds}", [np.tile(once, times)[: seconds * RATE]], words)
+    return _write(folder, f"long-{seconds}", [np.tile(once, times)[: seconds * RATE]], "")
 
 
 def _all_words() -> str:

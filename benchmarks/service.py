@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from tests.conftest import PASSWORD, start_server
+from tests.conftest import PASSWORD, LiveServer, start_server
 
 # Ever more seldom while a job takes long: each request takes time from the engines.
 POLL_SHARE, POLL_SECONDS = 0.05, 0.1
@@ -69,11 +69,11 @@ class Client:
 
 
 @contextmanager
-def running(storage: Path, models: Path) -> Iterator[str]:
-    """Run the service on a free port; give its address."""
+def running(storage: Path, models: Path) -> Iterator[LiveServer]:
+    """Run the service on a free port."""
     balance = {"WHISPER_SERVICE_BILLING_INITIAL_TOKEN_BALANCE": str(10**12)}
     server = start_server(storage, models, **balance)
     try:
-        yield server.url
+        yield server
     finally:
         server.stop()

@@ -17,6 +17,8 @@ from whisper_service.errors import Cancelled, ServiceError
 ROOT = Path(__file__).parent.parent
 LOAD_SECONDS = 300
 LOOK_UP_SECONDS = 0.5
+# Requests come first: they want little of a processor, and somebody is waiting.
+NICENESS = 5
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class _Child:
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C is for the service, which then ends its children
             )
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         self._connection = Connection(ours.detach())
 
     def is_alive(self) -> bool:

@@ -44,7 +44,7 @@ WAV = [*"-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".spl
 TIMED = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -f matroska".split()
 PICTURES = "-map 0:V:0 -c:v copy -f null -".split()
 # Encoding for downloads gives way to transcribing: a tenth of a busy core is left to it.
-ENCODE_NICENESS = 10
+ENCODE_NICENESS = 15
 # How far to look for streams that start late, where the beginning of the file doesn't tell.
 LOOK_AHEAD = "-analyzeduration 120M -probesize 100M".split()
 

@@ -1,5 +1,6 @@
 """A claimed job on its way through the engines, in tasks that several of them can share."""
 
+from array import array
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -63,7 +64,7 @@ class Run:
         self.engines = engines
         self._chunk_seconds = chunk_seconds
         self._saved = saved
-        self._probabilities: dict[Chunk, list[float]] = {}
+        self._probabilities: dict[Chunk, array[float]] = {}
         self._answers: dict[Chunk, dict[str, Any]] = {}
         blocks = range(0, job.samples, BLOCK)
         chunks = [Chunk(start, min(start + BLOCK, job.samples)) for start in blocks]
@@ -88,7 +89,7 @@ class Run:
         """Take the answer to a task, and see what can be done next."""
         self._under_way -= 1
         if task.do == FIND_SPEECH:
-            self._probabilities[task.chunk] = answer["probabilities"]
+            self._probabilities[task.chunk] = array("f", answer["probabilities"])
             if not (self._ready or self._under_way):
                 self._plan()
         else:
@@ -107,7 +108,9 @@ class Run:
         return Transcript(text, self.language, duration, tidy(parts, duration))
 
     def _plan(self) -> None:
-        heard = [value for _, block in sorted(self._probabilities.items()) for value in block]
+        heard = array("f")
+        for _, block in sorted(self._probabilities.items()):
+            heard.extend(block)
         self._probabilities.clear()
         for chunk in plan(heard, self.job.samples, self._chunk_seconds):
             if chunk in self._saved:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from whisper_service import billing, files, ids, languages
-from whisper_service.db import write_transaction
+from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
 from whisper_service.formats import FORMATS
 from whisper_service.model_files import ModelFile
@@ -41,8 +41,16 @@ def submit(
         ]
 
 
+# Asked for more often than anything else: written once, for Peewee needs 15 times as long for it
+# as SQLite for the answer.
+_QUERY = Transcription.select().where(Transcription.uuid == "")
+_BY_UUID, _ = _QUERY.sql()
+_NAMES = [column.name for column in _QUERY.selected_columns]
+
+
 def find(uuid: str) -> Transcription | None:
-    return Transcription.get_or_none(Transcription.uuid == uuid)
+    values = database.execute_sql(_BY_UUID, (uuid,)).fetchone()  # type: ignore[no-untyped-call]
+    return Transcription(**dict(zip(_NAMES, values, strict=True))) if values else None
 
 
 def find_of_file(file_uuid: str) -> list[Transcription]:
