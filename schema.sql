@@ -53,7 +53,7 @@ CREATE TABLE file (
 ) STRICT;
 CREATE INDEX file_by_user ON file (user_id, uploaded_at, size_bytes);
 CREATE INDEX file_of_user ON file (user_id);
-CREATE INDEX file_by_status ON file (status);
+CREATE INDEX file_by_status ON file (status, samples);
 
 -- What Whisper heard, kept once for all formats, rendered when it is read.
 CREATE TABLE transcript (

@@ -51,6 +51,23 @@ def test_a_converted_file_has_its_copies_and_no_original(service: Service) -> No
     assert not service.convert_once()
 
 
+def test_speech_is_heard_before_the_copy_is_made(service: Service) -> None:
+    ann = service.register()
+    file = ann.upload(DATA / "jfk.wav")[0]["uuid"]
+    order = {"uuid": file, "model": "ggml-tiny.en"}
+    uuid = ann.post("/transcribe", order)["transcriptions"][0]["uuid"]
+    assert service.worker.extract_once()
+    service.transcribe(service.engine)
+    assert ann.get(f"/transcribe/{uuid}")["status"] == "completed"
+    assert (File.get().status, File.get().samples) == ("converting", 176_000)
+    assert service.storage.original(file).exists()
+    assert not service.worker.extract_once()
+    service.storage.original(file).write_bytes(b"damaged since")
+    assert service.worker.encode_once()
+    assert ann.get("/file")["files"][0]["status"] == "failed"
+    assert ann.get(f"/transcribe/{uuid}")["data"]["text"]
+
+
 def test_a_file_that_cannot_be_converted_fails_what_waits_for_it(service: Service) -> None:
     ann = service.register()
     (uploaded,) = ann.upload(DATA / "jfk.wav")

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from peewee import ModelSelect
+
 from whisper_service import media
 from whisper_service.db import write_transaction
 from whisper_service.errors import Cancelled, ServiceError
@@ -29,11 +31,12 @@ def extract_next(storage: Storage, max_seconds: int, running: Wanted) -> bool:
         storage.place(target, storage.speech(file.uuid))
         _keep(file, storage, samples=samples)
 
-    return _next(storage, running, step, has_speech=False)
+    waiting = File.select().where(File.status == "converting", File.samples.is_null())
+    return _next(waiting.order_by(File.id), storage, running, step)
 
 
 def encode_next(storage: Storage, max_seconds: int, running: Wanted) -> bool:
-    """Make the copy of the oldest file that lacks only that, as `extract_next` does."""
+    """Make the copy of the shortest file that lacks only that, as `extract_next` does."""
 
     def step(file: File, kind: Media, target: Path, wanted: Wanted) -> None:
         original = storage.original(file.uuid)
@@ -44,18 +47,18 @@ def encode_next(storage: Storage, max_seconds: int, running: Wanted) -> bool:
         if _keep(file, storage, status="ready", content_type=content_type, size_bytes=size):
             original.unlink(missing_ok=True)
 
-    return _next(storage, running, step, has_speech=True)
+    lacks_copy = (File.status == "converting") & File.samples.is_null(is_null=False)
+    waiting = File.select().where(lacks_copy).order_by(File.samples)
+    return _next(waiting, storage, running, step)
 
 
 def _next(
+    waiting: "ModelSelect[File]",
     storage: Storage,
     running: Wanted,
     step: Callable[[File, Media, Path, Wanted], None],
-    *,
-    has_speech: bool,
 ) -> bool:
-    waiting = (File.status == "converting") & File.samples.is_null(not has_speech)
-    file = File.select().where(waiting).order_by(File.id).first()
+    file = waiting.first()
     if file is None:
         return False
 
