@@ -36,7 +36,7 @@ test-native: $(VENV)/test ## also the test that builds the engine, which takes s
 	@TEST_NATIVE_BUILD=1 $(BIN)/pytest tests/test_native_build.py
 
 bench: $(VENV)/test benchmarks/.venv/installed benchmarks/models/base ## compare with faster-whisper: make bench [ONLY="dense clips"]
-	@$(BIN)/python app.py get-model
+	@$(BIN)/python app.py get-model ggml-base-q4_0
 	@$(BIN)/python -m benchmarks.bench $(ONLY)
 
 lint: $(VENV)/test

@@ -6,10 +6,13 @@ machine does falls on both. The tables give medians, and half the range as noise
 
 import argparse
 import json
+import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from benchmarks import limits, recordings
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
 from tests.speech import normalise
+from whisper_service import native_build
 
 HERE = Path(__file__).parent
 RIVAL = HERE / ".venv" / "bin" / "python"
@@ -146,12 +150,13 @@ def _errors(side: list[tuple[float, str]], words: list[str]) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="ggml-base")
+    parser.add_argument("--model", default="ggml-base-q4_0")
     parser.add_argument("--models", type=Path, default=HERE.parent / "models")
     parser.add_argument("--rival-model", type=Path, default=HERE / "models" / "base")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("only", nargs="*", help="names of rows; all of them if none")
     asked = parser.parse_args()
+    print(_conditions(asked), flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rival = Rival(asked.rival_model)
@@ -162,6 +167,15 @@ def main() -> None:
             rival.close()
         with running(folder / "limits", asked.models) as server:
             _run_limits(server.url, folder, asked)
+
+
+def _conditions(asked: argparse.Namespace) -> str:
+    """Tell on what all of it was measured."""
+    found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    engine = "built here" if native_build.is_native() else "ready-made"
+    machine = f"{os.cpu_count()} cores of {found[1] if found else 'an unknown processor'}"
+    pairs = f"medians of {asked.pairs} pairs"
+    return f"{time.strftime('%Y-%m-%d')}, {machine}; {asked.model}, engine {engine}; {pairs}\n"
 
 
 def _run(bench: Bench, only: set[str]) -> None:

@@ -66,6 +66,18 @@ def test_what_the_engine_knows_is_filled_in(engine: Engine, tiny_en_model: Path)
         assert 0.3 < segment.compression_ratio < 2.4
 
 
+def test_beams_can_be_searched(engine: Engine, tiny_en_model: Path) -> None:
+    answer = engine.ask(tiny_en_model, {**REQUEST, "beam_size": 5}, 60, lambda: True)
+    heard = "".join(segment["text"] for segment in answer["segments"])
+    assert word_error_rate({"": WORDS["jfk.wav"]}, {"": heard}) <= 0.1
+
+
+def test_an_engine_gives_way_to_requests(engine: Engine, tiny_en_model: Path) -> None:
+    hear(engine, tiny_en_model, SHORT)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, process_of(engine)) > own
+
+
 def test_an_english_model_hears_english_whatever_is_asked(
     engine: Engine, tiny_en_model: Path
 ) -> None:

@@ -51,7 +51,7 @@ def whisper_full_get_segment_text(*_): return b"Ask not"
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Let the build give a wheel with a stand-in."""
     monkeypatch.setattr(native_build, "ROUNDS", 1)
-    monkeypatch.setattr(native_build, "_is_native", lambda: False)
+    monkeypatch.setattr(native_build, "is_native", lambda: False)
 
     def make(change: str) -> Path:
         path = tmp_path / "pywhispercpp-1.5.1-py3-none-any.whl"
@@ -129,7 +129,7 @@ def test_an_engine_that_stops_working_is_replaced_by_the_pinned_one(
     installed, settings: Config, monkeypatch, tmp_path: Path
 ) -> None:
     (tmp_path / "_pywhispercpp.py").write_text(CRASHES)
-    monkeypatch.setattr(native_build, "_is_native", lambda: True)
+    monkeypatch.setattr(native_build, "is_native", lambda: True)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(CommandError, match="does not work; the ready-made one is back"):
         native_build.run(settings)
@@ -137,24 +137,24 @@ def test_an_engine_that_stops_working_is_replaced_by_the_pinned_one(
     assert (option, package, hashes) == ("--only-binary", "pywhispercpp", "--require-hashes")
 
 
-def test_the_second_time_it_is_native_already(installed, settings, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(native_build, "_is_native", lambda: True)
+def test_the_second_time_itis_native_already(installed, settings, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(native_build, "is_native", lambda: True)
     native_build.run(settings)
     assert capsys.readouterr().err.endswith("The engine is built for this machine already\n")
     assert installed == []
 
 
-def test_what_was_installed_from_a_file_is_native(tmp_path: Path, monkeypatch) -> None:
+def test_what_was_installed_from_a_fileis_native(tmp_path: Path, monkeypatch) -> None:
     info = tmp_path / "something_built-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Name: something-built\nVersion: 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(native_build, "PACKAGE", "something-built")
-    assert not native_build._is_native()
+    assert not native_build.is_native()
     (info / "direct_url.json").write_text("{}")
-    assert native_build._is_native()
+    assert native_build.is_native()
     monkeypatch.setattr(native_build, "PACKAGE", "something-else")
-    assert not native_build._is_native()
+    assert not native_build.is_native()
 
 
 def test_missing_tools_are_told_in_one_line(wheel, installed, settings, monkeypatch) -> None:

@@ -45,7 +45,8 @@ class _Child:
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C is for the service, which then ends its children
             )
-        os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, own + NICENESS)
         self._connection = Connection(ours.detach())
 
     def is_alive(self) -> bool:

@@ -239,7 +239,8 @@ def _run(
             process_group=0,
         )
     try:
-        os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, process.pid, own + niceness)
         words = _listen(process, time.monotonic() + seconds, wanted)
         return process.wait(), words
     finally:

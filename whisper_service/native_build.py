@@ -52,7 +52,7 @@ def run(settings: Config) -> None:
     if sys.prefix == sys.base_prefix:
         raise CommandError("Only an engine in a virtual environment is replaced: make native")
     model = _smallest_model(settings)
-    if _is_native():
+    if is_native():
         _confirm(model)
         say("The engine is built for this machine already")
         return
@@ -93,7 +93,7 @@ def _confirm(model: Path) -> None:
         engine.close()
 
 
-def _is_native() -> bool:
+def is_native() -> bool:
     """Tell whether the package was installed from a file, and so not by the requirements."""
     try:
         return metadata.distribution(PACKAGE).read_text("direct_url.json") is not None
