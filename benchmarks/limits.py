@@ -239,6 +239,7 @@ def _operations(root: Path, count: int, user: int, pairs: int) -> dict[str, list
     db.open_database(storage.database)
     try:
         fill(range(1, count + 1))
+        db.database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[no-untyped-call]
         app = create_app(Services(settings, storage, lambda: None))
         api = Api(app.test_client(), f"Basic {uuid('session', user * 3)}")
         poll = f"/transcribe/{uuid('transcription', user * PER_USER - 3)}"
