@@ -137,14 +137,14 @@ def test_an_engine_that_stops_working_is_replaced_by_the_pinned_one(
     assert (option, package, hashes) == ("--only-binary", "pywhispercpp", "--require-hashes")
 
 
-def test_the_second_time_itis_native_already(installed, settings, monkeypatch, capsys) -> None:
+def test_the_second_time_it_is_native_already(installed, settings, monkeypatch, capsys) -> None:
     monkeypatch.setattr(native_build, "is_native", lambda: True)
     native_build.run(settings)
     assert capsys.readouterr().err.endswith("The engine is built for this machine already\n")
     assert installed == []
 
 
-def test_what_was_installed_from_a_fileis_native(tmp_path: Path, monkeypatch) -> None:
+def test_what_was_installed_from_a_file_is_native(tmp_path: Path, monkeypatch) -> None:
     info = tmp_path / "something_built-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Name: something-built\nVersion: 1.0\n")

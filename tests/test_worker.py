@@ -66,6 +66,7 @@ def test_speech_is_heard_before_the_copy_is_made(service: Service) -> None:
     assert service.worker.encode_once()
     assert ann.get("/file")["files"][0]["status"] == "failed"
     assert ann.get(f"/transcribe/{uuid}")["data"]["text"]
+    assert ann.post("/transcribe", order), "its speech is there"
 
 
 def test_a_file_that_cannot_be_converted_fails_what_waits_for_it(service: Service) -> None:

@@ -24,7 +24,7 @@ def submit(
     _check_language(model, language)
     with write_transaction():
         file = files.find_owned(user, file_uuid)
-        if file.status == "failed":
+        if file.status == "failed" and file.samples is None:
             raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
         return [
             Transcription.create(

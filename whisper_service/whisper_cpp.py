@@ -121,17 +121,32 @@ def transcribe(context: Any, audio: Array, decode: Decode) -> dict[str, Any]:  #
     """
     if decode.language == "auto":
         decode = replace(decode, language=_detect_language(context, audio, decode))
+
+    def listen(start: float) -> list[dict[str, Any]]:
+        return _listen(context, audio[int(start * SAMPLE_RATE) :], decode)
+
+    segments = to_the_end(audio.size / SAMPLE_RATE, listen)
+    return {"language": decode.language, "segments": segments}
+
+
+def to_the_end(
+    seconds: float, listen: Callable[[float], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Listen again from where Whisper stopped, as long as that leads on.
+
+    `listen(start)` gives segments whose times count from there.
+    """
     segments: list[dict[str, Any]] = []
     heard = 0.0
     while True:
-        found = _listen(context, audio[int(heard * SAMPLE_RATE) :], decode)
+        found = listen(heard)
         segments += [
             {**each, "start": each["start"] + heard, "end": each["end"] + heard} for each in found
         ]
         progress = found[-1]["end"] if found else 0.0
         heard += progress
-        if progress < UNHEARD_SECONDS or audio.size / SAMPLE_RATE - heard < UNHEARD_SECONDS:
-            return {"language": decode.language, "segments": segments}
+        if progress < UNHEARD_SECONDS or seconds - heard < UNHEARD_SECONDS:
+            return segments
 
 
 def _listen(context: Any, audio: Array, decode: Decode) -> list[dict[str, Any]]:  # noqa: ANN401

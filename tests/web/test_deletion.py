@@ -11,7 +11,7 @@ from tests.fakes import FakeEngine
 from tests.speech import DATA
 from tests.test_jobs import balance
 from tests.test_media import ffmpeg
-from whisper_service import jobs, partials
+from whisper_service import conversions, jobs, partials
 from whisper_service.tables import File, StoredTranscript, Transcription
 
 
@@ -119,8 +119,7 @@ def test_a_file_deleted_in_mid_conversion_leaves_nothing(
             ann.call("DELETE", f"/file/{file['uuid']}")
         return True
 
-    service.worker._is_running = running  # type: ignore[method-assign]
-    assert service.convert_once()
+    assert conversions.extract_next(service.storage, 3600, running)
     assert File.select().count() == 0
     assert list((service.storage.root / "files").iterdir()) == []
     assert list((service.storage.root / "tmp").iterdir()) == []
