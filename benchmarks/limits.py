@@ -223,23 +223,33 @@ def _copy(source: Path) -> None:
 
 def rows(folder: Path, pairs: int) -> None:
     """List, poll and claim among 100,000 transcriptions, against 1,000."""
-    sizes = [_operations(folder / "rows-small", SMALL, 1, pairs)]
-    sizes.append(_operations(folder / "rows-large", LARGE, 1 + LIKE, pairs))
-    small, large = sizes
-    for name, before in small.items():
-        _ratio(
-            f"{name}, 100,000 over 1,000", list(zip(large[name], before, strict=True)), "1.2", " ms"
-        )
+    databases = {folder / "rows-large": (LARGE, 1 + LIKE), folder / "rows-small": (SMALL, 1)}
+    for root, (count, _) in databases.items():
+        with _opened(root):
+            fill(range(1, count + 1))
+            db.database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[no-untyped-call]
+    timed = [
+        [_operations(root, user) for root, (_, user) in databases.items()] for _ in range(pairs)
+    ]
+    for name in timed[0][0]:
+        row = [(large[name], small[name]) for large, small in timed]
+        _ratio(f"{name}, 100,000 over 1,000", row, "1.2", " ms")
 
 
-def _operations(root: Path, count: int, user: int, pairs: int) -> dict[str, list[float]]:
-    """Time what a user does in a database of so many transcriptions, in milliseconds."""
-    settings = Config(storage=config.Storage(path=root), auth=config.Auth(bcrypt_cost=4))
+@contextmanager
+def _opened(root: Path) -> Iterator[Storage]:
     storage = Storage(root)
     db.open_database(storage.database)
     try:
-        fill(range(1, count + 1))
-        db.database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[no-untyped-call]
+        yield storage
+    finally:
+        db.database.close()
+
+
+def _operations(root: Path, user: int) -> dict[str, float]:
+    """Time what a user does, in milliseconds."""
+    settings = Config(storage=config.Storage(path=root), auth=config.Auth(bcrypt_cost=4))
+    with _opened(root) as storage:
         app = create_app(Services(settings, storage, lambda: None))
         api = Api(app.test_client(), f"Basic {uuid('session', user * 3)}")
         poll = f"/transcribe/{uuid('transcription', user * PER_USER - 3)}"
@@ -250,9 +260,9 @@ def _operations(root: Path, count: int, user: int, pairs: int) -> dict[str, list
             jobs.put_back(job)
 
         work = {"list": lambda: api.get("/file"), "poll": lambda: api.get(poll), "claim": claim}
-        return {name: [_mean(one) for _ in range(pairs)] for name, one in work.items()}
-    finally:
-        db.database.close()
+        for one in work.values():
+            one()
+        return {name: _mean(one) for name, one in work.items()}
 
 
 def _mean(work: Callable[[], object]) -> float:
