@@ -1,6 +1,6 @@
 # Everything a user or developer does here. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run demo model native test test-models test-native lint types format lock clean bench
+.PHONY: help run demo model native test test-models test-native torture lint types format lock clean bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -38,6 +38,9 @@ test-native: $(VENV)/test ## also the test that builds the engine, which takes s
 bench: $(VENV)/test benchmarks/.venv/installed benchmarks/models/base ## compare with faster-whisper: make bench [ONLY="dense clips"]
 	@$(BIN)/python app.py get-model ggml-base-q4_0
 	@$(BIN)/python -m benchmarks.bench $(ONLY)
+
+torture: $(VENV)/test ## attack the service for half an hour, and print what it withstood
+	@TORTURE=1 $(BIN)/pytest tests/torture
 
 lint: $(VENV)/test
 	@$(BIN)/ruff format --check .

@@ -2,13 +2,24 @@
 
 import argparse
 import getpass
-import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from whisper_service import config, db, demo, model_sources, native_build, users
+from whisper_service import (
+    backups,
+    checks,
+    config,
+    db,
+    demo,
+    logs,
+    model_sources,
+    native_build,
+    users,
+)
 from whisper_service.config import Config
 from whisper_service.errors import CommandError, ServiceError
 from whisper_service.server import Server
@@ -17,20 +28,10 @@ from whisper_service.storage import Storage
 
 def main() -> int:
     arguments = _parse()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each request in a rush
+    logs.set_up()
     try:
         settings = config.load(arguments.config)
-        if arguments.command == "create-admin":
-            create_admin(settings, arguments.name)
-        elif arguments.command == "get-model":
-            get_model(settings, arguments.name)
-        elif arguments.command == "native":
-            native_build.run(settings)
-        elif arguments.command == "demo":
-            demo.run(settings, arguments.file)
-        else:
-            serve(settings)
+        arguments.run(settings, *([arguments.argument] if "argument" in arguments else []))
     except (CommandError, ServiceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -75,6 +76,28 @@ def get_model(settings: Config, name: str | None) -> None:
         model_sources.fetch_starter(settings.models.path)
 
 
+def check(settings: Config) -> None:
+    """Print what is wrong with the database and the recordings. Raises CommandError if anything."""
+    storage = Storage(settings.storage.path)
+    db.open_database(storage.database)
+    found = list(checks.problems(storage))
+    for line in found:
+        print(line)
+    if found:
+        raise CommandError(f"{len(found)} problems; the newest backup may have what is missing")
+    print("All is well.")
+
+
+def back_up(settings: Config, folder: Path) -> None:
+    backups.back_up(Storage(settings.storage.path), folder)
+    print(f"{folder} holds all of it.")
+
+
+def restore(settings: Config, folder: Path) -> None:
+    backups.restore(folder, Storage(settings.storage.path))
+    print(f"{settings.storage.path} holds what {folder} held.")
+
+
 def _read_password() -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
@@ -87,15 +110,37 @@ def _read_password() -> str:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="app.py", description="A Whisper transcription service.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="instead of config.toml")
-    commands = parser.add_subparsers(dest="command")
-    commands.add_parser("serve", help="answer requests (this is the default)")
-    admin = commands.add_parser("create-admin", help="make or promote an administrator")
-    admin.add_argument("name")
-    model = commands.add_parser("get-model", help="download a model; one to start with if none")
-    model.add_argument("name", nargs="?")
-    commands.add_parser("native", help="build the engine for this machine's processor")
-    show = commands.add_parser("demo", help="take a recording from upload to subtitles")
-    show.add_argument("file", nargs="?", type=Path)
+    parser.set_defaults(run=serve)
+    commands = parser.add_subparsers()
+
+    def add(name: str, run: Callable[..., None], text: str, **argument: Any) -> None:  # noqa: ANN401
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=run)
+        if argument:
+            command.add_argument("argument", **argument)
+
+    folder = {"type": Path, "metavar": "folder"}
+    add("serve", serve, "answer requests (this is the default)")
+    add("create-admin", create_admin, "make or promote an administrator", metavar="name")
+    add(
+        "get-model",
+        get_model,
+        "download a model; one to start with if none",
+        nargs="?",
+        metavar="name",
+    )
+    add("native", native_build.run, "build the engine for this machine's processor")
+    add("check", check, "look whether the database and all recordings are sound")
+    add("backup", back_up, "copy everything to a new folder, while the service runs", **folder)
+    add("restore", restore, "bring a backup into an empty storage folder", **folder)
+    add(
+        "demo",
+        demo.run,
+        "take a recording from upload to subtitles",
+        nargs="?",
+        type=Path,
+        metavar="file",
+    )
     return parser.parse_args()
 
 

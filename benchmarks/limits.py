@@ -29,6 +29,7 @@ from whisper_service.runs import Run
 from whisper_service.storage import Storage
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
+from whisper_service.worker import Worker
 
 HOUR = 3600
 GIB = 1024**3
@@ -250,7 +251,7 @@ def _operations(root: Path, user: int) -> dict[str, float]:
     """Time what a user does, in milliseconds."""
     settings = Config(storage=config.Storage(path=root), auth=config.Auth(bcrypt_cost=4))
     with _opened(root) as storage:
-        app = create_app(Services(settings, storage, lambda: None))
+        app = create_app(Services(settings, storage, Worker(settings, storage)))
         api = Api(app.test_client(), f"Basic {uuid('session', user * 3)}")
         poll = f"/transcribe/{uuid('transcription', user * PER_USER - 3)}"
 

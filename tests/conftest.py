@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 MODELS = Path(__file__).parent / "models"
 PASSWORD = "Correct-Horse-9"
+PROGRAM = (sys.executable, str(ROOT / "app.py"))
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +137,7 @@ def service(settings: Config) -> Iterator[Service]:
     storage = Storage(settings.storage.path)
     db.open_database(storage.database)
     worker = Worker(settings, storage)
-    app = create_app(Services(settings, storage, worker.wake))
+    app = create_app(Services(settings, storage, worker))
     yield Service(settings, storage, worker, app.test_client())
     worker.stop()
     db.database.close()
@@ -158,7 +159,9 @@ def measured() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
 
-def start_server(storage: Path, models: Path, **environ: str) -> LiveServer:
+def start_server(
+    storage: Path, models: Path, *, program: Sequence[str] = PROGRAM, **environ: str
+) -> LiveServer:
     """Start `app.py` on a free port, as a user would, and wait until it says where it is."""
     variables = {
         **measured(),
@@ -169,7 +172,8 @@ def start_server(storage: Path, models: Path, **environ: str) -> LiveServer:
         **environ,
     }
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "app.py")],
+        program,
+        cwd=ROOT,
         env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -8,12 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "whisper_service"
 # A module may import those of the lines above its own, and these of its own line.
 LAYERS = (
-    "errors transcript languages containers filenames chunks vad",
-    "config ids formats ggml",
+    "errors transcript languages containers filenames chunks vad confine",
+    "config ids formats ggml limits front_door logs",
     "db passwords storage media engine whisper_cpp model_sources",
     "tables",
     "billing model_files sessions api_tokens pages partials",
-    "users files uploads conversions admin",
+    "users files uploads conversions admin checks backups",
     "transcriptions jobs",
     "runs",
     "board",
@@ -25,7 +25,7 @@ LAYERS = (
 ROOMS = {
     "flask": {"web"},
     "werkzeug": {"web"},
-    "waitress": {"server"},
+    "waitress": {"server", "front_door"},
     "bcrypt": {"passwords"},
     "imageio_ffmpeg": {"media"},
     "subprocess": {"media", "engine", "model_sources", "native_build"},

@@ -25,12 +25,15 @@ class Server:
     host: str = "127.0.0.1"
     port: int = whole(8080, 0, 65535)
     threads: int = whole(8, 1, 256)
+    connections_per_address: int = whole(100, 1, 10**6)
+    trusted_proxy: str = ""
 
 
 @dataclass(frozen=True)
 class Storage:
     path: Path = Path("storage")
     max_upload_bytes: int = whole(4 * 1024**3, 1, 2**50)
+    reserve_bytes: int = whole(512 * 1024**2, 0, 2**50)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Auth:
     password_min_digits: int = whole(1, 0, 16)
     password_min_special: int = whole(1, 0, 16)
     bcrypt_cost: int = whole(12, 4, 20)
+    failures_per_account: int = whole(10, 1, 10**6)
+    failures_per_address: int = whole(100, 1, 10**6)
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,7 @@ def _section(section: Field[Any], table: Mapping[str, object], root: Path) -> ob
 def _value(name: str, setting: Field[Any], value: object, root: Path) -> object:
     if isinstance(setting.default, int):
         return _whole(name, setting, value)
-    if not isinstance(value, str | Path) or not str(value).strip():
+    if not isinstance(value, str | Path) or not (str(value).strip() or setting.default == ""):
         raise CommandError(f"{name} must be a text that is not empty, not {value!r}")
     return root / value if isinstance(setting.default, Path) else str(value)
 

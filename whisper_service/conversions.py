@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peewee import ModelSelect
 
-from whisper_service import media
+from whisper_service import db, media
 from whisper_service.db import write_transaction
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.media import Media
@@ -58,12 +58,12 @@ def _next(
     running: Wanted,
     step: Callable[[File, Media, Path, Wanted], None],
 ) -> bool:
-    file = waiting.first()
+    file = waiting.first() if storage.has_room() else None
     if file is None:
         return False
 
     def wanted() -> bool:
-        return running() and File.select().where(File.id == file.id).exists()
+        return running() and storage.has_room() and File.select().where(File.id == file.id).exists()
 
     target = storage.temporary()
     try:
@@ -71,10 +71,12 @@ def _next(
     except Cancelled:
         logger.info("Conversion of file %s was cancelled", file.uuid)
     except ServiceError as error:
-        _fail(file, str(error))
-    except Exception:
+        _fail(file, str(error), storage)
+    except Exception as error:
+        if db.is_full(error):
+            raise
         logger.exception("Conversion of file %s failed", file.uuid)
-        _fail(file, "Internal error")
+        _fail(file, "Internal error", storage)
     finally:
         target.unlink(missing_ok=True)
     return True
@@ -89,11 +91,14 @@ def _keep(file: File, storage: Storage, **values: object) -> bool:
     return kept
 
 
-def _fail(file: File, message: str) -> None:
+def _fail(file: File, message: str, storage: Storage) -> None:
     """Fail the file. The original stays, for it may be the only copy.
 
-    What waits for its WAV fails with it.
+    What waits for its WAV fails with it. On a full disk nothing is known of a file: it is tried
+    again.
     """
+    if not storage.has_room():
+        return
     with write_transaction():
         File.update(status="failed", error=message).where(File.id == file.id).execute()
         if file.samples is None:

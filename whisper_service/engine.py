@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import socket
 import subprocess
@@ -12,13 +13,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from whisper_service import confine
+from whisper_service.confine import Limits
 from whisper_service.errors import Cancelled, ServiceError
 
 ROOT = Path(__file__).parent.parent
+PROGRAM = [sys.executable, "-m", "whisper_service.whisper_cpp"]
 LOAD_SECONDS = 300
 LOOK_UP_SECONDS = 0.5
+LATE_SHARE = 0.5
 # Requests come first: they want little of a processor, and somebody is waiting.
-NICENESS = 5
+LIMITS = Limits(niceness=5)
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +38,9 @@ class _Child:
     def __init__(self, model: Path) -> None:
         self.model = _identity(model)
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "whisper_service.whisper_cpp"]
         with theirs:
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(model.resolve())],
+                [*confine.command(LIMITS), *PROGRAM, str(theirs.fileno()), str(model.resolve())],
                 cwd=ROOT,
                 env={**os.environ, **_thread_limits()},
                 stdin=subprocess.DEVNULL,
@@ -45,8 +49,6 @@ class _Child:
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C is for the service, which then ends its children
             )
-        own = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, self._process.pid, own + NICENESS)
         self._connection = Connection(ours.detach())
 
     def is_alive(self) -> bool:
@@ -83,10 +85,16 @@ class Engine:
     def __init__(self) -> None:
         self.loads = 0
         self._child: _Child | None = None
+        self._due = math.inf
 
     @property
     def is_loaded(self) -> bool:
         return self._child is not None
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether the process has taken a good part of the time after which it is given up."""
+        return time.monotonic() > self._due
 
     def ask(
         self,
@@ -100,6 +108,7 @@ class Engine:
         `wanted` is asked twice a second. Raises Cancelled once it says no, EngineCrashed when the
         process died or took too long, ServiceError for a model or recording that cannot be used.
         """
+        self._due = time.monotonic() + LATE_SHARE * seconds
         try:
             child = self._load(model, wanted)
             child.send(request)
@@ -109,6 +118,8 @@ class Engine:
         except BaseException:
             self.close()
             raise
+        finally:
+            self._due = math.inf
 
     def close(self) -> int | None:
         """End the process, at once and for certain. Returns its exit code, if there was one."""

@@ -5,6 +5,11 @@ class ServiceError(Exception):
     """An expected failure. Its text is for the caller: no path, no internals."""
 
     status = 500
+    retry_after: int | None = None  # seconds
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status or self.status
 
 
 class InvalidRequest(ServiceError):
@@ -25,6 +30,28 @@ class NotFound(ServiceError):
 
 class Conflict(ServiceError):
     status = 409
+
+
+class RequestTimeout(ServiceError):
+    status = 408
+
+
+class TooLarge(ServiceError):
+    status = 413
+
+
+class TooManyRequests(ServiceError):
+    """A limit that lets go after `retry_after` seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(ServiceError):
+    status = 503
 
 
 class StorageFull(ServiceError):

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
+from whisper_service import confine
+from whisper_service.confine import Limits
 from whisper_service.containers import (
     AUDIO_DECODERS,
     CONTAINERS,
@@ -35,7 +37,13 @@ PROBE_SECONDS = 60
 CONVERT_SECONDS = 6 * 3600
 LOOK_UP_SECONDS = 0.5
 MAX_WORDS = 256 * 1024
+GIB = 1024**3
+LOOK = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=0)
+DRAW = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=1024**2)
+# A copy for download larger than this many times its original is an attack, or useless.
+MAX_GROWTH, GROWTH_BYTES = 10, 256 * 1024**2
 ALL_DECODERS = f"{AUDIO_DECODERS},{VIDEO_DECODERS}"
+QUIET = ["-hide_banner", "-nostdin", "-nostats"]
 # Silence for what is missing before the sound and in the middle of it. No other output may be
 # written in such a run: ffmpeg's threads would come to wait for each other, and for ever.
 FROM_ZERO = ["-af", "aresample=async=1:first_pts=0"]
@@ -45,6 +53,7 @@ TIMED = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -f matroska".split()
 PICTURES = "-map 0:V:0 -c:v copy -f null -".split()
 # Encoding for downloads gives way to transcribing: a tenth of a busy core is left to it.
 ENCODE_NICENESS = 15
+CONVERT_MEMORY = 4 * GIB
 # How far to look for streams that start late, where the beginning of the file doesn't tell.
 LOOK_AHEAD = "-analyzeduration 120M -probesize 100M".split()
 
@@ -85,7 +94,7 @@ def probe(path: Path) -> Media:
     """
     decode = ["-map", "0:a:0", "-t", "0.2", "-c:a", "pcm_s16le", "-f", "null", "-"]
     command = ["-loglevel", "info", *_input(",".join(CONTAINERS), AUDIO_DECODERS), *decode]
-    code, words = _run(path, command, PROBE_SECONDS)
+    code, words = _run(path, command, LOOK, PROBE_SECONDS)
     demuxer, streams = None, []
     # Split at line feeds alone: other line ends may stand in a title.
     for line in words.partition("\nStream mapping:")[0].split("\n"):
@@ -122,17 +131,18 @@ def extract(
     once `wanted`, asked twice a second, says no.
     """
     limit = _limit(max_seconds)
+    limits = _limits(2 * (max_seconds + 2) * SAMPLE_RATE + 2 * 1024**2)
     wav = [*WAV, *limit, f"file:{speech}"]
     if media.video_codec:
         timed = speech.with_name(f"{speech.name}.timed")
         outputs = [*PICTURES, *TIMED, *limit, f"file:{timed}"]
         try:
-            _make(source, ALL_DECODERS, outputs, wanted)
-            _make(timed, "pcm_s16le", ["-copyts", *wav], wanted)
+            _make(source, ALL_DECODERS, outputs, wanted, limits)
+            _make(timed, "pcm_s16le", ["-copyts", *wav], wanted, limits)
         finally:
             timed.unlink(missing_ok=True)
     else:
-        _make(source, AUDIO_DECODERS, wav, wanted)
+        _make(source, AUDIO_DECODERS, wav, wanted, limits)
     samples = count_samples(speech)
     if samples < MIN_SAMPLES:
         raise MediaError("The file holds less than a tenth of a second of sound")
@@ -152,7 +162,8 @@ def encode(
     decoders = ALL_DECODERS if media.video_codec else AUDIO_DECODERS
     streams = _mp4(media) if media.video_codec else _mp3(media)
     outputs = [*streams, *_limit(max_seconds), f"file:{converted}"]
-    _make(source, decoders, outputs, wanted, ENCODE_NICENESS)
+    size = MAX_GROWTH * source.stat().st_size + GROWTH_BYTES
+    _make(source, decoders, outputs, wanted, _limits(size, ENCODE_NICENESS))
 
 
 def make_avatar(source: Path, target: Path) -> None:
@@ -166,7 +177,7 @@ def make_avatar(source: Path, target: Path) -> None:
     square = "sidedata=mode=delete,crop=min(iw\\,ih):min(iw\\,ih),scale=256:256"
     output = ["-frames:v", "1", "-vf", square, "-map_metadata", "-1", "-c:v", "png"]
     output += ["-f", "image2", "-update", "1", "-y", f"file:{target}"]
-    code, _ = _run(source, ["-loglevel", "error", *picture, *output], PROBE_SECONDS)
+    code, _ = _run(source, ["-loglevel", "error", *picture, *output], DRAW, PROBE_SECONDS)
     if code != 0 or not target.exists():
         raise MediaError("Invalid avatar image")
 
@@ -185,13 +196,18 @@ def _make(
     decoders: str,
     outputs: list[str],
     wanted: Callable[[], bool],
-    niceness: int = 0,
+    limits: Limits,
 ) -> None:
     command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
-    code, words = _run(source, command, CONVERT_SECONDS, wanted, niceness)
+    code, words = _run(source, command, limits, CONVERT_SECONDS, wanted)
     if code != 0:
         logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
         raise MediaError("The recording could not be decoded")
+
+
+def _limits(file: int, niceness: int = 0) -> Limits:
+    cpu = CONVERT_SECONDS * (os.cpu_count() or 1)
+    return Limits(niceness, cpu, CONVERT_MEMORY, file)
 
 
 def _mp3(media: Media) -> list[str]:
@@ -220,9 +236,9 @@ def _input(demuxers: str, decoders: str) -> list[str]:
 def _run(
     path: Path,
     arguments: list[str],
+    limits: Limits,
     seconds: float,
     wanted: Callable[[], bool] = lambda: True,
-    niceness: int = 0,
 ) -> tuple[int, str]:
     """Run ffmpeg over a file; return its exit code and the end of what it said.
 
@@ -230,7 +246,7 @@ def _run(
     """
     with path.open("rb") as source:
         process = subprocess.Popen(
-            [FFMPEG, "-hide_banner", "-nostdin", "-nostats", *arguments],
+            [*confine.command(limits), FFMPEG, *QUIET, *arguments],
             stdin=source,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -239,8 +255,6 @@ def _run(
             process_group=0,
         )
     try:
-        own = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, process.pid, own + niceness)
         words = _listen(process, time.monotonic() + seconds, wanted)
         return process.wait(), words
     finally:

@@ -1,44 +1,37 @@
 """The running service: storage, database, worker and web server, started and ended in order."""
 
+import logging
+import resource
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 
-from whisper_service import db, jobs, model_files
+from whisper_service import checks, db, jobs, model_files
 from whisper_service.config import Config
 from whisper_service.errors import CommandError
+from whisper_service.front_door import Door
 from whisper_service.storage import Storage
 from whisper_service.tables import File, User
-from whisper_service.web import create_app
-from whisper_service.web.forms import max_body_bytes
+from whisper_service.web import create_app, gate
 from whisper_service.web.services import Services
 from whisper_service.worker import Worker
 
 LOOP_SECONDS = 0.5
+MAX_CONNECTIONS = 2000
+# A connection has at most a file being sent, and two for what it uploads.
+DESCRIPTORS = 3 * MAX_CONNECTIONS
+# At the end: for requests to come in whole and be answered, and for clients to see that it was
+# the last answer on their connection.
+DRAIN_SECONDS, IDLE_SECONDS = 20, 1
+NO_LIMIT = 2**62
 
-
-class _Channel(HTTPChannel):
-    """A connection that holds no thread for a reader who stalls.
-
-    Waitress would wait in one for room, before the next of several requests that came at once.
-    """
-
-    def _flush_outbufs_below_high_watermark(self) -> None:
-        if self.total_outbufs_len > self.adj.outbuf_high_watermark:
-            with self.requests_lock:  # type: ignore[attr-defined]
-                for request in self.requests[1:]:
-                    request.close()
-                self.requests = self.requests[:1]
-                self.close_when_flushed = True
-
-
-BaseWSGIServer.channel_class = _Channel
+logger = logging.getLogger(__name__)
 
 
 class Server:
@@ -49,10 +42,11 @@ class Server:
         self._exit = ExitStack()
         self._sockets: dict[int, Any] = {}
         self._stopping = False
+        self._looked = 0.0
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            storage = Storage(self.config.storage.path)
+            storage = Storage(self.config.storage.path, self.config.storage.reserve_bytes)
             stack.enter_context(storage.owned())
             if storage.holds_recordings() and not storage.database.exists():
                 # The sweep below would take them for leftovers of files that were deleted.
@@ -65,9 +59,11 @@ class Server:
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
             storage.sweep(*_known_files())
             jobs.requeue_interrupted()
+            for line in checks.wrong_balances():
+                logger.error("%s", line)
             self.worker = Worker(self.config, storage)
-            services = Services(self.config, storage, self.worker.wake)
-            self._listen(services)
+            self._door = Door(gate.rules(self.config, storage))
+            self._listen(Services(self.config, storage, self.worker))
             stack.callback(wasyncore.close_all, self._sockets)
             stack.callback(self.worker.stop)
             self.worker.start()
@@ -91,12 +87,27 @@ class Server:
         """Answer requests until `stop` is called, by a signal's handler or another thread."""
         try:
             while not self._stopping:
-                wasyncore.loop(LOOP_SECONDS, use_poll=True, map=self._sockets, count=1)
+                self._turn(LOOP_SECONDS)
+            self.worker.begin_stop()
+            self._answer_rest()
         finally:
             self._waitress.task_dispatcher.shutdown()
 
+    def _turn(self, seconds: float) -> None:
+        wasyncore.loop(seconds, use_poll=True, map=self._sockets, count=1)
+        if time.monotonic() - self._looked > 1:
+            self._looked = time.monotonic()
+            self._door.end_overdue()
+
+    def _answer_rest(self) -> None:
+        """Answer the requests that are there or under way, and none on new connections."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        self._door.close()
+        while self._door.end_idle(IDLE_SECONDS) and time.monotonic() < deadline:
+            self._turn(LOOP_SECONDS / 5)
+
     def stop(self) -> None:
-        """Make `run` return within a second."""
+        """Make `run` return when the requests under way are answered."""
         self._stopping = True
 
     def greeting(self) -> str:
@@ -118,6 +129,11 @@ class Server:
 
     def _listen(self, services: Services) -> None:
         server = self.config.server
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = max(
+            soft, min(DESCRIPTORS, hard if hard != resource.RLIM_INFINITY else DESCRIPTORS)
+        )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         try:
             self._waitress: Any = create_server(
                 create_app(services),
@@ -125,9 +141,13 @@ class Server:
                 host=server.host,
                 port=server.port,
                 threads=server.threads,
-                max_request_body_size=max_body_bytes(self.config.storage.max_upload_bytes),
-                connection_limit=500,
+                max_request_body_size=NO_LIMIT,  # the door's
+                max_request_header_size=32_768,
+                connection_limit=MAX_CONNECTIONS,
+                channel_timeout=60,
+                cleanup_interval=5,
                 recv_bytes=262_144,
+                **_proxy(server.trusted_proxy),
                 ident=None,
             )
         except (OSError, ValueError) as error:
@@ -135,6 +155,17 @@ class Server:
                 f"Cannot listen on {server.host}:{server.port} ({error}); "
                 "[server] host and port in config.toml choose another address"
             ) from error
+        for listening in list(self._sockets.values()):
+            if isinstance(listening, BaseWSGIServer):
+                self._door.guard(listening)
+
+
+def _proxy(address: str) -> dict[str, Any]:
+    """Have waitress believe what a proxy tells of its client, and nobody else."""
+    if not address:
+        return {}
+    told = {"x-forwarded-for", "x-forwarded-proto"}
+    return {"trusted_proxy": address, "trusted_proxy_count": 1, "trusted_proxy_headers": told}
 
 
 def _known_files() -> tuple[dict[str, bool], set[str]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from whisper_service import ids
-from whisper_service.errors import CommandError
+from whisper_service.errors import CommandError, StorageFull
 
 
 class IncomingFile:
@@ -69,8 +69,9 @@ class IncomingFile:
 class Storage:
     """A folder that one running service owns."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
         self.root = root
+        self._reserve_bytes = reserve_bytes
         self.database = root / "service.db"
         self._files = root / "files"
         self._avatars = root / "avatars"
@@ -90,6 +91,15 @@ class Storage:
             except BlockingIOError as error:
                 raise CommandError(f"Another service is running on {self.root}") from error
             yield
+
+    def has_room(self, size: int = 0) -> bool:
+        """Tell whether so many bytes leave the reserve untouched, which the database lives on."""
+        return shutil.disk_usage(self.root).free - size >= self._reserve_bytes
+
+    def ensure_room(self, size: int) -> None:
+        """Raise StorageFull when so many bytes more would use the reserve."""
+        if not self.has_room(size):
+            raise StorageFull("The server's disk is full")
 
     def original(self, uuid: str) -> Path:
         return self._files / uuid / "original"
@@ -122,7 +132,7 @@ class Storage:
             os.fsync(file.fileno())
         source.replace(target)
         for folder in (target.parent, target.parent.parent):
-            _sync_folder(folder)
+            sync_folder(folder)
 
     def delete(self, uuid: str) -> None:
         """Remove all that belongs to a file. No half of it is ever seen."""
@@ -153,7 +163,8 @@ class Storage:
                 picture.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

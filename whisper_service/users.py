@@ -14,7 +14,8 @@ from whisper_service.errors import Conflict, InvalidRequest, Unauthenticated
 from whisper_service.storage import Storage
 from whisper_service.tables import File, User
 
-_USERNAME = re.compile(r"[A-Za-z0-9_-]{3,20}")
+MAX_USERNAME = 20
+_USERNAME = re.compile(rf"[A-Za-z0-9_-]{{3,{MAX_USERNAME}}}")
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,21 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from whisper_service import conversions, jobs, model_files, partials
+from whisper_service import conversions, db, jobs, model_files, partials
 from whisper_service.board import Board
 from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
-from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.errors import Cancelled, ServiceError, Unavailable
 from whisper_service.runs import SAMPLE_RATE, TRANSCRIBE, Run, Task
 from whisper_service.storage import Storage
 
 POLL_SECONDS = 2.0
+# A lane that has not been seen for so long is stuck; a look at a hostile file takes a minute.
+QUIET_SECONDS = 150
 # How long a task may take: large models on slow machines need some ten times its length.
 SECONDS, SECONDS_PER_SECOND = 120, 60
 # Each engine holds a copy of its model, and half as much again to work with. The copies of one
@@ -39,13 +41,15 @@ class Worker:
         self._bell = threading.Condition()
         self._rings = 0
         self._stopped = threading.Event()
+        self._lanes: list[Future[None]] = []
+        self._signs: dict[int, float] = {}  # when each thread was last seen
 
     def start(self) -> None:
-        self._pool.submit(self._loop, self.extract_once)
-        self._pool.submit(self._loop, self.encode_once)
-        self._pool.submit(self._loop, jobs.complete_stored)
+        for step in (self.extract_once, self.encode_once, jobs.complete_stored):
+            self._lanes.append(self._pool.submit(self._loop, step))
         for number, engine in enumerate(self.engines):
-            self._pool.submit(self._loop, partial(self.transcribe_once, engine, number), engine)
+            transcribe = partial(self.transcribe_once, engine, number)
+            self._lanes.append(self._pool.submit(self._loop, transcribe, engine))
 
     def wake(self) -> None:
         """Tell the sleeping lanes that there may be work."""
@@ -53,10 +57,25 @@ class Worker:
             self._rings += 1
             self._bell.notify_all()
 
-    def stop(self) -> None:
-        """End all work. What is running goes back to the queue as if it had not begun."""
+    def check(self) -> None:
+        """Raise Unavailable when a lane has ended or stands still, or an engine takes too long."""
+        quiet = time.monotonic() - QUIET_SECONDS
+        if (
+            any(lane.done() for lane in self._lanes)
+            or min(self._signs.values(), default=quiet) < quiet
+        ):
+            raise Unavailable("The worker is stuck")
+        if any(engine.is_late for engine in self.engines):
+            raise Unavailable("An engine is stuck")
+
+    def begin_stop(self) -> None:
+        """Have all work end. What is running goes back to the queue as if it had not begun."""
         self._stopped.set()
         self.wake()
+
+    def stop(self) -> None:
+        """End all work, and return when it has ended."""
+        self.begin_stop()
         self._pool.shutdown()
         for engine in self.engines:
             engine.close()
@@ -87,7 +106,7 @@ class Worker:
         try:
             answer = self._ask(engine, run, task, self._config.worker.threads_for(busy))
             if task.do == TRANSCRIBE:
-                partials.save(partials.key(run.job), task.chunk, answer)
+                self._keep(partial(partials.save, partials.key(run.job), task.chunk, answer))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the lane
             if self._board.drop(run):
                 self._end(run.job, error)
@@ -122,23 +141,37 @@ class Worker:
 
     def _complete(self, run: Run) -> None:
         try:
-            jobs.complete(run.job, run.transcript())
+            self._keep(partial(jobs.complete, run.job, run.transcript()))
         except Exception as error:  # noqa: BLE001 - the run is off the board, nobody else ends it
             self._end(run.job, error)
 
+    def _keep(self, write: Callable[[], None]) -> None:
+        """Write down what was worked out; on a full disk that waits until there is room."""
+        while True:
+            try:
+                return write()
+            except Exception as error:
+                if not db.is_full(error) or not self._is_running():
+                    raise
+                logger.warning("The disk is full: a result waits for room")
+                self._stopped.wait(POLL_SECONDS)
+
     def _end(self, job: jobs.Job, error: Exception) -> None:
         if isinstance(error, Cancelled):
-            jobs.put_back(job)
+            end = partial(jobs.put_back, job)
         elif isinstance(error, EngineCrashed):
             logger.warning("Job %s: %s", job.claim, error)
-            jobs.retry(job.claim)
+            end = partial(jobs.retry, job.claim)
         elif isinstance(error, ServiceError):
-            jobs.fail(job, str(error))
+            end = partial(jobs.fail, job, str(error))
         else:
             logger.error("Job %s failed", job.claim, exc_info=error)
-            jobs.fail(job, "Internal error")
+            end = partial(jobs.fail, job, "Internal error")
+        self._keep(end)
 
     def _is_running(self) -> bool:
+        """Tell whether to go on. Every lane asks that all the time, which shows that it lives."""
+        self._signs[threading.get_ident()] = time.monotonic()
         return not self._stopped.is_set()
 
     def _loop(self, step: Callable[[], bool], engine: Engine | None = None) -> None:

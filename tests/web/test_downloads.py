@@ -142,6 +142,8 @@ def test_head_tells_all_but_the_bytes(service: Service, uuid: str) -> None:
     for headers in ({}, {"Range": "bytes=5-9"}, {"Range": f"bytes={SIZE}-"}):
         head = service.anyone.call("HEAD", f"/file/{uuid}", headers=headers)
         assert head.data == b""
+        for response in (head, whole):
+            response.headers.pop("X-Request-Id", None)
         assert dict(head.headers) == dict(whole.headers)
     none = {"If-None-Match": whole.headers["ETag"]}
     assert service.anyone.call("HEAD", f"/file/{uuid}", expect=304, headers=none).data == b""

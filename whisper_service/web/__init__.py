@@ -14,6 +14,7 @@ from whisper_service.web import (
     files,
     health,
     models,
+    request_log,
     transcriptions,
     users,
 )
@@ -47,6 +48,7 @@ def create_app(services: Services) -> Flask:
     json.sort_keys = False
     json.ensure_ascii = False
     app.extensions["services"] = services
+    request_log.register(app)
     app.before_request(_connect)
     app.after_request(_say_what_it_is)
     errors.register(app)

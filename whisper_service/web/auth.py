@@ -30,11 +30,8 @@ def anyone() -> None:
 
 def user() -> None:
     """Let in whoever shows a live session or API key. Raises Unauthenticated."""
-    found = _HEADER.fullmatch(request.headers.get("Authorization", "").strip())
-    caller = _find(found["scheme"].lower(), found["secret"]) if found else None
-    if caller is None:
-        raise Unauthenticated("Missing valid Authorization header with session or API key")
-    g.user = caller
+    header = request.headers.get("Authorization", "")
+    g.user, g.session = authenticate(header, services().config.auth.session_hours)
 
 
 def admin() -> None:
@@ -55,13 +52,18 @@ def current_session() -> str | None:
     return session
 
 
-def _find(scheme: str, secret: str) -> User | None:
-    g.session = None
+def authenticate(header: str, session_hours: int) -> tuple[User, str | None]:
+    """Find who an Authorization header stands for, and their session unless it is an API key.
+
+    Raises Unauthenticated.
+    """
+    found = _HEADER.fullmatch(header.strip())
     try:
-        secret = ids.parse(secret)
+        secret = ids.parse(found["secret"]) if found else ""
     except InvalidRequest:
-        return None
-    if scheme == "bearer":
-        return api_tokens.find_user(secret)
-    g.session = secret
-    return sessions.find_user(secret, services().config.auth.session_hours)
+        secret = ""
+    session = secret if found and found["scheme"].lower() == "basic" else None
+    user = sessions.find_user(secret, session_hours) if session else api_tokens.find_user(secret)
+    if user is None:
+        raise Unauthenticated("Missing valid Authorization header with session or API key")
+    return user, session

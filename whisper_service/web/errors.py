@@ -1,12 +1,12 @@
 """Every error of the interface: plain text, the same shape for all, made here once."""
 
-import errno
 import logging
 
 from flask import Flask, Response
-from peewee import IntegrityError
+from peewee import IntegrityError, OperationalError
 from werkzeug.exceptions import HTTPException
 
+from whisper_service import db
 from whisper_service.errors import Conflict, ServiceError, StorageFull
 
 logger = logging.getLogger(__name__)
@@ -16,6 +16,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(ServiceError, _expected)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(OSError, _system)
+    app.register_error_handler(OperationalError, _system)
     app.register_error_handler(IntegrityError, _race)
     app.register_error_handler(Exception, _unexpected)
 
@@ -25,7 +26,10 @@ def text(status: int, message: str) -> Response:
 
 
 def _expected(error: ServiceError) -> Response:
-    return text(error.status, str(error))
+    response = text(error.status, str(error))
+    if error.retry_after:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _http(error: HTTPException) -> Response:
@@ -37,8 +41,8 @@ def _http(error: HTTPException) -> Response:
     return response
 
 
-def _system(error: OSError) -> Response:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+def _system(error: Exception) -> Response:
+    if db.is_full(error):
         return _expected(StorageFull("The server's disk is full"))
     return _unexpected(error)
 

@@ -22,7 +22,7 @@ def upload() -> dict[str, Any]:
         if not form.parts:
             raise InvalidRequest("No file provided")
         results = [_store(part.filename, part.file) for part in form.parts]
-    services().wake()
+    services().worker.wake()
     return {"files": results}
 
 

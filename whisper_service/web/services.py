@@ -1,22 +1,27 @@
 """What the routes need of the running service."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
 from typing import cast
 
 from flask import current_app
 
 from whisper_service.config import Config
+from whisper_service.limits import FailureLimit, Turnstile
 from whisper_service.storage import Storage
+from whisper_service.worker import Worker
 
 
-@dataclass(frozen=True)
 class Services:
-    """`wake` tells the worker that there is something new to do."""
+    """The same for all requests: all of it is safe for threads."""
 
-    config: Config
-    storage: Storage
-    wake: Callable[[], None]
+    def __init__(self, config: Config, storage: Storage, worker: Worker) -> None:
+        self.config = config
+        self.storage = storage
+        self.worker = worker
+        # A hash takes a core for a quarter of a second; other requests have to find a thread.
+        self.hashing = Turnstile(os.cpu_count() or 1, config.server.threads // 2)
+        self.failures_of_account = FailureLimit(config.auth.failures_per_account)
+        self.failures_from_address = FailureLimit(config.auth.failures_per_address)
 
 
 def services() -> Services:

@@ -22,7 +22,7 @@ def submit() -> dict[str, Any]:
     formats = params.texts(body, "format", default="verbose_json")
     model = model_files.find(services().config.models.path, name)
     queued = transcriptions.submit(current_user(), file_uuid, model, language, formats)
-    services().wake()
+    services().worker.wake()
     return {
         "message": "Transcription(s) queued successfully",
         "transcriptions": [

@@ -1,5 +1,7 @@
 """Accounts and the sessions in them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from flask import Blueprint, Response, request, send_file
@@ -20,7 +22,9 @@ private = Blueprint("account", __name__)
 @public.post("/user/register")
 def register() -> dict[str, Any]:
     config = services().config
-    user = users.register(*_credentials(), config.auth, config.billing.initial_token_balance)
+    credentials = _credentials()
+    with services().hashing.passed():
+        user = users.register(*credentials, config.auth, config.billing.initial_token_balance)
     return {
         "message": "User registered and logged in successfully",
         "username": user.username,
@@ -31,7 +35,9 @@ def register() -> dict[str, Any]:
 
 @public.post("/user/login")
 def login() -> dict[str, Any]:
-    user = users.authenticate(*_credentials(), services().config.auth)
+    username, password = _credentials()
+    with _guess(username):
+        user = users.authenticate(username, password, services().config.auth)
     return {
         "message": "Login successful",
         "username": user.username,
@@ -80,7 +86,8 @@ def update() -> dict[str, Any]:
 def delete() -> dict[str, Any]:
     missing = "Password is required to delete account"
     password = params.text(params.json_object(optional=True), "password", missing=missing)
-    users.delete(current_user(), password, services().storage)
+    with _guess(current_user().username):
+        users.delete(current_user(), password, services().storage)
     return {"message": "Account deleted successfully"}
 
 
@@ -110,8 +117,26 @@ def _change(body: dict[str, Any], avatar: IncomingFile | None = None) -> Profile
 
 def _update(change: ProfileChange) -> dict[str, Any]:
     rules = services().config.auth
-    fields = users.update(current_user(), change, rules, services().storage, current_session())
+    user, session = current_user(), current_session()
+    with _guess(user.username) if change.password else nullcontext():
+        fields = users.update(user, change, rules, services().storage, session)
     return {"message": "Profile updated successfully", "updated_fields": fields}
+
+
+@contextmanager
+def _guess(username: str) -> Iterator[None]:
+    """Check a password inside, which takes a processor a while and may be a guess.
+
+    Raises TooManyRequests.
+    """
+    limits, address = services(), request.remote_addr or ""
+    account = username.lower()[: users.MAX_USERNAME + 1]
+    with (
+        limits.failures_from_address.attempt(address),
+        limits.failures_of_account.attempt(account),
+        limits.hashing.passed(),
+    ):
+        yield
 
 
 def _start_session(user: User) -> str:

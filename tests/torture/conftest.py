@@ -1,0 +1,24 @@
+"""The table that an attack's figures end up in."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.torture.harness import FULL, SEED
+
+Figure = Callable[[str, str, str], None]
+_FIGURES: list[tuple[str, str, str]] = []
+
+
+@pytest.fixture
+def figure() -> Figure:
+    """Report what an attack found: its name, the goal, what was measured."""
+    return lambda what, goal, measured: _FIGURES.append((what, goal, measured))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FULL and _FIGURES:
+        terminalreporter.section(f"torture, seed {SEED}")
+        terminalreporter.write_line("| what | goal | measured |\n| --- | --- | --- |")
+        for row in _FIGURES:
+            terminalreporter.write_line(f"| {' | '.join(row)} |")

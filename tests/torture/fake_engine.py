@@ -1,0 +1,41 @@
+"""An engine's process that hears "Hello world." in everything, FAKE_SECONDS after it was asked."""
+
+import json
+import os
+import sys
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    length = request["stop"] - request["start"]
+    if request["do"] == "find speech":
+        return {"probabilities": [1.0] * length}
+    time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+    segment = {
+        "start": 0.0,
+        "end": length / 16_000,
+        "text": " Hello world.",
+        "tokens": [1, 2],
+        "avg_logprob": -0.25,
+        "compression_ratio": 1.0,
+        "temperature": 0.0,
+    }
+    heard = "en" if request["language"] == "auto" else request["language"]
+    return {"language": heard, "segments": [segment]}
+
+
+def main() -> None:
+    connection = Connection(int(sys.argv[1]))
+    connection.send_bytes(json.dumps({"is_multilingual": True}).encode())
+    while True:
+        try:
+            request = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        connection.send_bytes(json.dumps(answer(request)).encode())
+
+
+if __name__ == "__main__":
+    main()
