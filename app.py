@@ -3,11 +3,14 @@
 import argparse
 import getpass
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from peewee import DatabaseError
 
 from whisper_service import (
     backups,
@@ -35,6 +38,12 @@ def main() -> int:
     except (CommandError, ServiceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        print(f"error: The database cannot be used: {error}; see `app.py check`", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -55,7 +64,8 @@ def serve(settings: Config) -> None:
 
 def create_admin(settings: Config, name: str) -> None:
     """Make an administrator, or make one of an account that is there."""
-    db.open_database(Storage(settings.storage.path).database)
+    storage = Storage(settings.storage.path)
+    db.open_database(storage.database, create=not storage.holds_recordings(), migrate=False)
     user = users.find(name)
     if user:
         users.promote(user)
@@ -79,12 +89,15 @@ def get_model(settings: Config, name: str | None) -> None:
 def check(settings: Config) -> None:
     """Print what is wrong with the database and the recordings. Raises CommandError if anything."""
     storage = Storage(settings.storage.path)
-    db.open_database(storage.database)
+    if not storage.database.exists():
+        raise CommandError(f"{storage.root} holds no service.db")
+    db.open_database(storage.database, create=False, migrate=False)
     found = list(checks.problems(storage))
     for line in found:
         print(line)
     if found:
-        raise CommandError(f"{len(found)} problems; the newest backup may have what is missing")
+        word = "problem" if len(found) == 1 else "problems"
+        raise CommandError(f"{len(found)} {word}; the newest backup may have what is missing")
     print("All is well.")
 
 

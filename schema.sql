@@ -62,9 +62,11 @@ CREATE TABLE transcript (
     model         TEXT    NOT NULL,
     model_version TEXT    NOT NULL,                -- tells a file from another of the same name
     language      TEXT    NOT NULL,                -- as asked for
-    data          TEXT    NOT NULL                 -- JSON
+    data          TEXT    NOT NULL,                -- JSON
+    options       TEXT    NOT NULL DEFAULT ''      -- JSON of what else was asked for, '' if nothing
 ) STRICT;
-CREATE INDEX transcript_of_what ON transcript (file_uuid, model, model_version, language);
+CREATE INDEX transcript_of_what
+ON transcript (file_uuid, model, model_version, language, options);
 
 -- What is done of a transcript that is not finished, for the next run to go on from.
 CREATE TABLE partial (
@@ -72,10 +74,11 @@ CREATE TABLE partial (
     model         TEXT    NOT NULL,
     model_version TEXT    NOT NULL,
     language      TEXT    NOT NULL,
+    options       TEXT    NOT NULL,
     start         INTEGER NOT NULL,                -- samples, at 16 kHz
     stop          INTEGER NOT NULL,
     data          TEXT    NOT NULL,                -- JSON
-    PRIMARY KEY (file_uuid, model, model_version, language, start, stop)
+    PRIMARY KEY (file_uuid, model, model_version, language, options, start, stop)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE transcription (
@@ -96,6 +99,7 @@ CREATE TABLE transcription (
     claim         TEXT,                            -- the run that it is or was part of
     samples       INTEGER,                         -- of audio, at 16 kHz, known when claimed
     transcript_id INTEGER REFERENCES transcript (id),
+    options       TEXT    NOT NULL DEFAULT '',     -- as those of a transcript
     CHECK ((status = 'failed') = (error IS NOT NULL)),
     CHECK ((status = 'completed') = (transcript_id IS NOT NULL)),
     CHECK (status != 'processing' OR claim IS NOT NULL)

@@ -159,10 +159,10 @@ def measured() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
 
-def start_server(
+def launch(
     storage: Path, models: Path, *, program: Sequence[str] = PROGRAM, **environ: str
-) -> LiveServer:
-    """Start `app.py` on a free port, as a user would, and wait until it says where it is."""
+) -> "subprocess.Popen[str]":
+    """Start `app.py` on a free port, as a user would."""
     variables = {
         **measured(),
         "PATH": "/usr/bin:/bin",
@@ -171,7 +171,7 @@ def start_server(
         "WHISPER_SERVICE_MODELS_PATH": str(models),
         **environ,
     }
-    process = subprocess.Popen(
+    return subprocess.Popen(
         program,
         cwd=ROOT,
         env=variables,
@@ -179,6 +179,11 @@ def start_server(
         stderr=subprocess.DEVNULL,
         text=True,
     )
+
+
+def start_server(storage: Path, models: Path, **how: Any) -> LiveServer:
+    """Start it as `launch` does, and wait until it says where it is."""
+    process = launch(storage, models, **how)
     assert process.stdout
     with process.stdout:
         greeting = process.stdout.readline()

@@ -14,6 +14,8 @@ def segment(start: float, end: float, text: str) -> Segment:
 class FakeEngine:
     """Hears the same words in everything, or does what `act` does first."""
 
+    is_late = False
+
     def __init__(self, act: Callable[[], Any] = lambda: None) -> None:
         self.act = act
         self.calls: list[tuple[str, str]] = []

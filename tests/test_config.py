@@ -36,8 +36,12 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         WHISPER_SERVICE_SERVER_PORT="9000",
         WHISPER_SERVICE_STORAGE_MAX_UPLOAD_BYTES="5",
         WHISPER_SERVICE_MODELS_PATH="/m",
+        WHISPER_SERVICE_SERVER_CORS_ORIGINS="https://a.test https://b.test",
+        WHISPER_SERVICE_SERVER_PUBLIC_METRICS="true",
     )
-    assert settings.server == config.Server(host="a", port=9000)
+    assert settings.server == config.Server(
+        host="a", port=9000, cors_origins=("https://a.test", "https://b.test"), public_metrics=True
+    )
     assert settings.storage.max_upload_bytes == 5
     assert settings.models.path == Path("/m")
 
@@ -62,6 +66,9 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ("[server]\nport = true", "server.port must be a whole number from 0 to 65535, not True"),
         ("[server]\nport = 65536", "server.port must be a whole number from 0 to 65535, not 65536"),
         ("[server]\nhost = 1", "server.host must be a text that is not empty, not 1"),
+        ("[server]\npublic_metrics = 1", "server.public_metrics must be true or false, not 1"),
+        ("[server]\ncors_origins = 'a'", "server.cors_origins must be a list of texts, not 'a'"),
+        ("[server]\ncors_origins = [1]", "server.cors_origins must be a list of texts, not [1]"),
         ("[storage]\npath = ''", "storage.path must be a text that is not empty, not ''"),
     ],
 )
@@ -76,6 +83,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
     [
         ("WHISPER_SERVICE_SERVER_PROT", "1", "Unknown setting server.prot"),
         ("WHISPER_SERVICE_SERVER_PORT", "x", "server.port must be a whole number"),
+        ("WHISPER_SERVICE_SERVER_PUBLIC_METRICS", "perhaps", "server.public_metrics must be true"),
         ("WHISPER_SERVICE_SERVER_PORT", "-1", "server.port must be a whole number"),
         ("WHISPER_SERVICE_NOTHING", "1", "Unknown section [nothing]"),
     ],

@@ -15,8 +15,10 @@ from tests.hearing import hear
 from tests.speech import DATA, WORDS, word_error_rate
 from whisper_service import formats
 from whisper_service.chunks import Chunk
+from whisper_service.cues import Layout
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.options import Options
 from whisper_service.runs import TRANSCRIBE, Task
 from whisper_service.transcript import Transcript
 
@@ -46,8 +48,8 @@ def test_words_are_right_and_cues_are_sound(engine: Engine, tiny_en_model: Path)
 
 
 def check_cues(transcript: Transcript) -> None:
-    cues = list(srt.parse(formats.srt(transcript)["text"]))
-    captions = webvtt.from_string(formats.vtt(transcript)["text"]).captions
+    cues = list(srt.parse(formats.srt(transcript, Layout())["text"]))
+    captions = webvtt.from_string(formats.vtt(transcript, Layout())["text"]).captions
     times = [(cue.start.total_seconds(), cue.end.total_seconds()) for cue in cues]
     assert len(cues) == len(captions) == len(transcript.segments) > 0
     assert all(cue.content.strip() for cue in cues)
@@ -154,3 +156,19 @@ def test_a_hung_engine_is_ended(engine: Engine, tiny_en_model: Path) -> None:
         engine.ask(tiny_en_model, REQUEST, 0.1, lambda: True)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_words_have_times_of_their_own(engine: Engine, tiny_en_model: Path) -> None:
+    """Kennedy pauses after 'Americans', from 2.2 to 3.3 s, and before 'what', from 4.3 to 5.0 s."""
+    task = Task(TRANSCRIBE, Chunk(0, 176_000))
+    request = task.request(str(JFK), "en", 2, options=Options(word_timestamps=True))
+    segments = engine.ask(tiny_en_model, request, 60, lambda: True)["segments"]
+    words = [word for segment in segments for word in segment["words"]]
+    texts = [word["text"] for word in words]
+    assert " ".join(texts) == " ".join(segment["text"].strip() for segment in segments)
+    times = [time for word in words for time in (word["start"], word["end"])]
+    assert times == sorted(times)
+    spoken = dict(zip(texts[:8], words[:8], strict=True))
+    assert spoken["Americans"]["end"] < 2.7
+    assert spoken["ask"]["start"] > 2.7
+    assert 4.5 < spoken["what"]["start"] < 5.5

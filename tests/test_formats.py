@@ -3,29 +3,31 @@ import webvtt
 
 from tests.fakes import segment
 from whisper_service import formats
+from whisper_service.cues import Layout
 from whisper_service.transcript import Transcript, tidy
 
 PARTS = [segment(0.0, 3.5, "First segment text."), segment(3.5, 8.2, "Second segment text.")]
 TRANSCRIPT = Transcript("First segment text. Second segment text.", "en", 8.25, PARTS)
+PLAIN = Layout()
 NOTHING = Transcript("", "en", 8.25, [])
 
 
 def test_srt_is_the_references_example() -> None:
-    assert formats.srt(TRANSCRIPT) == {
+    assert formats.srt(TRANSCRIPT, PLAIN) == {
         "text": "1\n00:00:00,000 --> 00:00:03,500\nFirst segment text.\n\n"
         "2\n00:00:03,500 --> 00:00:08,200\nSecond segment text."
     }
 
 
 def test_vtt_is_the_references_example() -> None:
-    assert formats.vtt(TRANSCRIPT) == {
+    assert formats.vtt(TRANSCRIPT, PLAIN) == {
         "text": "WEBVTT\n\n00:00:00.000 --> 00:00:03.500\nFirst segment text.\n\n"
         "00:00:03.500 --> 00:00:08.200\nSecond segment text."
     }
 
 
 def test_verbose_json_has_the_references_fields_and_openais() -> None:
-    answer = formats.verbose_json(TRANSCRIPT)
+    answer = formats.verbose_json(TRANSCRIPT, PLAIN)
     assert answer["text"] == "First segment text. Second segment text."
     assert answer["language"] == "en"
     assert answer["duration"] == 8.25
@@ -42,18 +44,18 @@ def test_verbose_json_has_the_references_fields_and_openais() -> None:
 
 
 def test_nothing_heard_is_valid_in_every_format() -> None:
-    assert formats.srt(NOTHING) == {"text": ""}
-    assert formats.vtt(NOTHING) == {"text": "WEBVTT"}
-    assert formats.verbose_json(NOTHING)["segments"] == []
+    assert formats.srt(NOTHING, PLAIN) == {"text": ""}
+    assert formats.vtt(NOTHING, PLAIN) == {"text": "WEBVTT"}
+    assert formats.verbose_json(NOTHING, PLAIN)["segments"] == []
 
 
 def test_hours_and_markup_survive_other_parsers() -> None:
     words = "a --> b & <i>c</i>"
     transcript = Transcript(words, "en", 40_000.0, [segment(36_000.25, 39_999.999, words)])
-    (cue,) = srt.parse(formats.srt(transcript)["text"])
+    (cue,) = srt.parse(formats.srt(transcript, PLAIN)["text"])
     assert cue.content == "a -> b & <i>c</i>"
     assert cue.end.total_seconds() == 39_999.999
-    (caption,) = webvtt.from_string(formats.vtt(transcript)["text"])
+    (caption,) = webvtt.from_string(formats.vtt(transcript, PLAIN)["text"])
     assert caption.raw_text == "a --&gt; b &amp; &lt;i&gt;c&lt;/i&gt;"
     assert caption.start == "10:00:00.250"
 

@@ -8,8 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "whisper_service"
 # A module may import those of the lines above its own, and these of its own line.
 LAYERS = (
-    "errors transcript languages containers filenames chunks vad confine",
-    "config ids formats ggml limits front_door logs",
+    "errors options transcript languages containers filenames chunks vad confine confined",
+    "cues",
+    "config ids formats ggml limits front_door logs metrics",
     "db passwords storage media engine whisper_cpp model_sources",
     "tables",
     "billing model_files sessions api_tokens pages partials",
@@ -27,6 +28,8 @@ ROOMS = {
     "werkzeug": {"web"},
     "waitress": {"server", "front_door"},
     "bcrypt": {"passwords"},
+    "prometheus_client": {"metrics", "web"},
+    "flask_swagger_ui": {"web"},
     "imageio_ffmpeg": {"media"},
     "subprocess": {"media", "engine", "model_sources", "native_build"},
     "_pywhispercpp": {"whisper_cpp"},

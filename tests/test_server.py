@@ -207,3 +207,40 @@ def test_sigterm_ends_an_idle_service(tiny_en_model: Path, tmp_path: Path, signa
     for _ in range(signals):
         server.process.terminate()
     assert server.process.wait(10) in {0, -signal.SIGTERM}
+
+
+def test_deleting_a_running_job_frees_the_processor(
+    live_server: LiveServer, tmp_path: Path
+) -> None:
+    client = Client(live_server, "deleter")
+    ffmpeg("-stream_loop", "60", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
+    file = client.upload(tmp_path / "talk.mp3")
+    (uuid,) = client.transcribe(file)
+    while client.wait(uuid, "processing")["progress"] == 0:
+        time.sleep(0.05)
+    client.call("DELETE", f"/transcribe/{uuid}")
+    deadline = time.monotonic() + 2
+    while any(is_running(engine) for engine in engines_of(live_server)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert client.call("GET", "/user")["token_balance"] == 1000
+    (next_one,) = client.transcribe(client.upload(DATA / "jfk.wav"))
+    assert client.wait(next_one)["status"] == "completed"
+
+
+def engines_of(server: LiveServer) -> list[int]:
+    return children(server.process.pid, "whisper_cpp")
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process uses the processor now: its clock ticks in a tenth of a second."""
+    try:
+        before = ticks(pid)
+        time.sleep(0.1)
+        return ticks(pid) > before
+    except OSError:
+        return False
+
+
+def ticks(pid: int) -> int:
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))

@@ -5,6 +5,8 @@ The functions that move tokens want to run inside the write transaction of what 
 
 import time
 
+from peewee import fn
+
 from whisper_service import ids
 from whisper_service.tables import LedgerEntry, User
 
@@ -45,6 +47,12 @@ def refund(subject: str, claim: str) -> None:
         LedgerEntry.subject == subject, LedgerEntry.claim == claim, LedgerEntry.kind == "charge"
     )
     _move(paid.user_id, subject, claim, "refund", -paid.amount)
+
+
+def charged() -> int:
+    """Sum up what all transcriptions have cost, less what was given back."""
+    spent = LedgerEntry.select(fn.SUM(LedgerEntry.amount)).where(LedgerEntry.kind != "grant")
+    return -(spent.scalar() or 0)
 
 
 def _move(user_id: int, subject: str, claim: str, kind: str, amount: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from whisper_service import jobs
 from whisper_service.jobs import SHORT_SECONDS, Job
-from whisper_service.runs import SAMPLE_RATE, Run, Task
+from whisper_service.runs import SAMPLE_RATE, Progress, Run, Task
 
 
 class Board:
@@ -47,6 +47,19 @@ class Board:
         with self._lock:
             self._busy -= 1
             return self._remove(run)
+
+    def progress(self, claim: str) -> Progress | None:
+        """Tell how far the run of a claim has come; None when it is not on the board."""
+        with self._lock:
+            run = next((run for run in self._runs if run.job.claim == claim), None)
+            return run.progress() if run else None
+
+    def audio_left(self) -> float:
+        """Sum up the seconds of audio that the runs have still to transcribe."""
+        with self._lock:
+            return sum(
+                run.job.samples / SAMPLE_RATE * (1 - run.progress().share) for run in self._runs
+            )
 
     def clear(self) -> list[Run]:
         """Take all runs off the board, and return them."""

@@ -1,15 +1,19 @@
 """What must hold of the database and the recordings beside it, whatever was killed when."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
-from peewee import JOIN, fn
+from peewee import JOIN, DatabaseError, fn
 
 from whisper_service.db import database
 from whisper_service.storage import Storage
 from whisper_service.tables import File, LedgerEntry, User
+
+BYTES_PER_SAMPLE = 2
 
 
 def wrong_balances() -> list[str]:
@@ -26,31 +30,62 @@ def wrong_balances() -> list[str]:
 
 
 def problems(storage: Storage) -> Iterator[str]:
-    """Look at everything; yield a line for each thing that is wrong."""
+    """Look at everything, while the service may run; yield a line for each thing that is wrong."""
+    try:
+        yield from _problems_of_database()
+        yield from wrong_balances()
+        # Lists, since a query that stays open keeps the write-ahead log from being emptied.
+        files: Iterable[File] = list(File.select())
+        users: Iterable[User] = list(User.select().where(User.avatar_uuid.is_null(is_null=False)))
+        for file in files:
+            yield from _lasting_problems_of(file, storage)
+        for user in users:
+            if not storage.avatar(str(user.avatar_uuid)).is_file():
+                yield f"The avatar of {user.username} is missing"
+    except (DatabaseError, sqlite3.DatabaseError) as error:  # Peewee's, or raw while rows are read
+        yield f"The database is damaged: {error}"
+
+
+def _problems_of_database() -> Iterator[str]:
     for pragma in ("integrity_check", "foreign_key_check"):
-        for row in database.execute_sql(f"PRAGMA {pragma}"):  # type: ignore[no-untyped-call]
-            if row != ("ok",):
-                yield f"The database is damaged: {row}"
-    yield from wrong_balances()
-    files: Iterable[File] = File.select()
-    for file in files:
-        yield from _problems_of(file, storage)
+        rows = database.execute_sql(f"PRAGMA {pragma}").fetchall()  # type: ignore[no-untyped-call]
+        for row in rows:
+            words = " ".join(str(value) for value in row).split()
+            if words != ["ok"]:
+                yield f"The database is damaged: {pragma}: {' '.join(words)}"
+
+
+def _lasting_problems_of(file: File, storage: Storage) -> list[str]:
+    """Look at a file, and once more if it was deleted or converted meanwhile."""
+    found = list(_problems_of(file, storage))
+    if found:
+        now = File.get_or_none(File.id == file.id)
+        found = list(_problems_of(now, storage)) if now else []
+    return found
 
 
 def _problems_of(file: File, storage: Storage) -> Iterator[str]:
-    if file.status == "ready":
-        needed = [storage.converted(file.uuid), storage.speech(file.uuid)]
-    else:
-        needed = [storage.original(file.uuid)]
-    for path in needed:
-        if not path.is_file():
+    ready = file.status == "ready"
+    needed = storage.needed(file.uuid, converted=ready, heard=file.samples is not None)
+    sizes = {path: _size(path) for path in needed}
+    for path, size in sizes.items():
+        if size is None:
             yield f"File {file.uuid}: {path.name} is missing"
-    download = needed[0]
-    if download.is_file() and download.stat().st_size != file.size_bytes:
+    download, speech = needed[0], storage.speech(file.uuid)
+    if sizes[download] not in {None, file.size_bytes}:
         yield f"File {file.uuid}: {download.name} has another size than when it was kept"
-    elif file.status != "ready" and download.is_file() and _hash(download) != file.hash:
+    elif not ready and sizes[download] is not None and _hash(download) != file.hash:
         yield f"File {file.uuid}: {download.name} has other bytes than were uploaded"
+    heard = sizes.get(speech)
+    if heard is not None and heard < BYTES_PER_SAMPLE * (file.samples or 0):
+        yield f"File {file.uuid}: {speech.name} is not whole"
 
 
-def _hash(path: Path) -> str:
-    return blake3().update_mmap(path).hexdigest()
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _hash(path: Path) -> str | None:
+    with suppress(FileNotFoundError):  # deleted just now
+        return blake3().update_mmap(path).hexdigest()
+    return None

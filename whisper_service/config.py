@@ -24,9 +24,11 @@ def whole(default: int, low: int, high: int) -> int:
 class Server:
     host: str = "127.0.0.1"
     port: int = whole(8080, 0, 65535)
-    threads: int = whole(8, 1, 256)
+    threads: int = whole(16, 4, 256)
     connections_per_address: int = whole(100, 1, 10**6)
     trusted_proxy: str = ""
+    cors_origins: tuple[str, ...] = ()
+    public_metrics: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,13 @@ class Storage:
 
 @dataclass(frozen=True)
 class Media:
-    max_duration_seconds: int = whole(12 * 3600, 1, 7 * 24 * 3600)
+    max_duration_seconds: int = whole(12 * 3600, 1, 36 * 3600)
 
 
 @dataclass(frozen=True)
 class Models:
     path: Path = Path("models")
+    default: str = "ggml-base"
 
 
 @dataclass(frozen=True)
@@ -160,11 +163,31 @@ def _section(section: Field[Any], table: Mapping[str, object], root: Path) -> ob
 
 
 def _value(name: str, setting: Field[Any], value: object, root: Path) -> object:
+    if isinstance(setting.default, bool):
+        return _switch(name, value)
+    if isinstance(setting.default, tuple):
+        return _texts(name, value)
     if isinstance(setting.default, int):
         return _whole(name, setting, value)
     if not isinstance(value, str | Path) or not (str(value).strip() or setting.default == ""):
         raise CommandError(f"{name} must be a text that is not empty, not {value!r}")
     return root / value if isinstance(setting.default, Path) else str(value)
+
+
+def _switch(name: str, value: object) -> bool:
+    if isinstance(value, _Text):
+        value = {"true": True, "false": False}.get(value.lower(), value)
+    if not isinstance(value, bool):
+        raise CommandError(f"{name} must be true or false, not {value!r}")
+    return value
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, _Text):
+        value = value.split()
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise CommandError(f"{name} must be a list of texts, not {value!r}")
+    return tuple(value)
 
 
 def _whole(name: str, setting: Field[Any], value: object) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from peewee import ModelSelect
 
-from whisper_service import db, media
+from whisper_service import db, media, metrics
 from whisper_service.db import write_transaction
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.media import Media
@@ -27,7 +27,8 @@ def extract_next(storage: Storage, max_seconds: int, running: Wanted) -> bool:
 
     def step(file: File, kind: Media, target: Path, wanted: Wanted) -> None:
         original = storage.original(file.uuid)
-        samples = media.extract(original, kind, target, max_seconds, wanted)
+        with metrics.timed("extract"):
+            samples = media.extract(original, kind, target, max_seconds, wanted)
         storage.place(target, storage.speech(file.uuid))
         _keep(file, storage, samples=samples)
 
@@ -40,7 +41,8 @@ def encode_next(storage: Storage, max_seconds: int, running: Wanted) -> bool:
 
     def step(file: File, kind: Media, target: Path, wanted: Wanted) -> None:
         original = storage.original(file.uuid)
-        media.encode(original, kind, target, max_seconds, wanted)
+        with metrics.timed("encode"):
+            media.encode(original, kind, target, max_seconds, wanted)
         size = target.stat().st_size
         storage.place(target, storage.converted(file.uuid))
         content_type = "video/mp4" if file.kind == "video" else "audio/mpeg"
@@ -69,13 +71,14 @@ def _next(
     try:
         step(file, media.probe(storage.original(file.uuid)), target, wanted)
     except Cancelled:
-        logger.info("Conversion of file %s was cancelled", file.uuid)
+        logger.info("Conversion of file %d was cancelled", file.id)
+        return storage.has_room()  # what is tried again waits for room
     except ServiceError as error:
         _fail(file, str(error), storage)
     except Exception as error:
         if db.is_full(error):
             raise
-        logger.exception("Conversion of file %s failed", file.uuid)
+        logger.exception("Conversion of file %d failed", file.id)
         _fail(file, "Internal error", storage)
     finally:
         target.unlink(missing_ok=True)

@@ -26,7 +26,15 @@ PRAGMAS = {
     "trusted_schema": 0,
 }
 
-database = SqliteDatabase(None)
+
+class _Database(SqliteDatabase):
+    def rollback(self) -> None:
+        """Roll back what SQLite has not rolled back by itself, as it does on a full disk."""
+        if self.connection().in_transaction:  # type: ignore[no-untyped-call]
+            super().rollback()
+
+
+database = _Database(None)
 
 # SQLite before 3.51.3 can lose a commit when a checkpoint races a writer that resets the log
 # (sqlite.org/wal.html#walresetbug). Checkpoints run inside commits, so this lock keeps them apart.
@@ -36,17 +44,21 @@ _writer = threading.Lock()
 logger = logging.getLogger(__name__)
 
 
-def open_database(path: Path) -> None:
+def open_database(path: Path, *, create: bool = True, migrate: bool = True) -> None:
     """Open the file: a new one is made from schema.sql, an older one is migrated after a backup.
 
-    Raises CommandError, and leaves the file as it is, when a newer service wrote it or when it is
-    no database.
+    `create` is for a folder without recordings, `migrate` for whoever owns it. Raises CommandError,
+    and leaves the file as it is, for one that needs what may not be done, one that a newer service
+    wrote, or one that is no database.
     """
     database.init(str(path), pragmas=PRAGMAS)
     try:
+        version = _version(path)
+        _refuse(path, version, create=create, migrate=migrate)
         database.connect()
-        _bring_up_to_date(path)
-    except DatabaseError as error:
+        _bring_up_to_date(path, version)
+    except (DatabaseError, sqlite3.Error) as error:
+        database.close()
         raise CommandError(f"The database {path.name} cannot be used: {error}") from error
     except BaseException:
         database.close()
@@ -60,10 +72,14 @@ def snapshot(source: Path, target: Path) -> None:
     """
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
-    with closing(sqlite3.connect(source, timeout=10, isolation_level=None)) as connection:
-        connection.execute("VACUUM INTO ?", (str(part),))
-    with closing(sqlite3.connect(part)) as copy:
-        (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()
+    try:
+        with closing(sqlite3.connect(source, timeout=10, isolation_level=None)) as connection:
+            connection.execute("VACUUM INTO ?", (str(part),))
+        with closing(sqlite3.connect(part)) as copy:
+            (verdict,) = copy.execute("PRAGMA integrity_check").fetchone()
+    except sqlite3.Error as error:
+        part.unlink(missing_ok=True)
+        raise CommandError(f"The database cannot be copied: {error}") from error
     if verdict != "ok":
         raise CommandError(f"The copy of the database is damaged: {verdict}")
     with part.open("rb") as file:
@@ -78,16 +94,42 @@ def is_full(error: Exception) -> bool:
     return isinstance(error, OperationalError) and "full" in str(error)
 
 
-def _bring_up_to_date(path: Path) -> None:
-    version = database.user_version
-    if version == 0 and not database.get_tables():
-        _execute_script(SCHEMA)
-        return
-    if not 1 <= version <= VERSION:
+def _version(path: Path) -> int:
+    """Read the schema's version: 0 for a file that is new or empty. Raises CommandError for others.
+
+    To connect as the service does would already write into the file.
+    """
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        is_empty = not connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    if version == 0 and not is_empty:
+        raise CommandError(f"The database {path.name} is not one of this service")
+    return version
+
+
+def _refuse(path: Path, version: int, *, create: bool, migrate: bool) -> None:
+    if version == 0 and not create:
+        raise CommandError(
+            f"{path.parent} holds recordings but no {path.name}, or an empty one: put it back, "
+            "or move the recordings away"
+        )
+    if 0 < version < VERSION and not migrate:
+        raise CommandError(
+            f"The database has schema version {version}: start the service once, which brings it "
+            f"to {VERSION}"
+        )
+    if not 0 <= version <= VERSION:
         raise CommandError(
             f"The database has schema version {version}, but this service knows up to {VERSION}"
         )
-    if version == VERSION:
+
+
+def _bring_up_to_date(path: Path, version: int) -> None:
+    if version == 0:
+        _execute_script(SCHEMA)
+    if version in {0, VERSION}:
         return
     kept = path.with_name(f"service-v{version}.db")
     snapshot(path, kept)

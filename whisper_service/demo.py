@@ -1,5 +1,6 @@
 """`make demo`: the whole path of the API, shown with a server of its own in a temporary folder."""
 
+import logging
 import tempfile
 import threading
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from tqdm import tqdm
 
 from whisper_service import config, model_files
 from whisper_service.config import Config
@@ -23,6 +25,7 @@ def run(settings: Config, recording: Path | None) -> None:
 
     Raises CommandError for a recording that is not there or cannot be transcribed.
     """
+    logging.getLogger("whisper_service").setLevel(logging.WARNING)  # the steps are shown
     recording = recording or RECORDING
     if not recording.is_file():
         raise CommandError(f"There is no file {recording}")
@@ -61,19 +64,27 @@ def _walk(url: str, model: str, recording: Path) -> None:
 
 
 def _wait(url: str) -> str:
-    """Poll a transcription until it has an end; return its subtitles."""
+    """Poll a transcription until it has an end, showing how far it is; return its subtitles."""
     started = time.monotonic()
     status = ""
-    while True:
-        answer = requests.get(url, timeout=10).json()
-        if answer["status"] != status:
-            status = answer["status"]
-            print(f"GET {url}\n    {status} after {time.monotonic() - started:.1f} s")
-        if status == "completed":
-            return str(answer["data"]["text"])
-        if status == "failed":
-            raise CommandError(answer["error"])
-        time.sleep(POLL_SECONDS)
+    with tqdm(total=100, bar_format="    {bar:40} {n:.0f} %{desc}", leave=False) as bar:
+        while True:
+            answer = requests.get(url, timeout=10).json()
+            if answer["status"] != status:
+                status = answer["status"]
+                bar.write(f"GET {url}\n    {status} after {time.monotonic() - started:.1f} s")
+            if status == "completed":
+                return str(answer["data"]["text"])
+            if status == "failed":
+                raise CommandError(answer["error"])
+            _show(bar, answer)
+            time.sleep(POLL_SECONDS)
+
+
+def _show(bar: "tqdm[Any]", answer: dict[str, Any]) -> None:
+    eta = answer["eta_seconds"]
+    bar.set_description_str(f", about {eta} s left" if eta else "", refresh=False)
+    bar.update(answer.get("progress", 0) - bar.n)
 
 
 def _ask(method: str, url: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON

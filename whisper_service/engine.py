@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ PROGRAM = [sys.executable, "-m", "whisper_service.whisper_cpp"]
 LOAD_SECONDS = 300
 LOOK_UP_SECONDS = 0.5
 LATE_SHARE = 0.5
+MAX_WORDS = 2000
 # Requests come first: they want little of a processor, and somebody is waiting.
 LIMITS = Limits(niceness=5)
 
@@ -45,11 +47,20 @@ class _Child:
                 env={**os.environ, **_thread_limits()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C is for the service, which then ends its children
             )
         self._connection = Connection(ours.detach())
+        self._words = b""
+        assert self._process.stderr
+        self._mouth = self._process.stderr
+        os.set_blocking(self._mouth.fileno(), False)
+
+    @property
+    def words(self) -> str:
+        """The last that it said: whisper.cpp tells there why it ends the process."""
+        return self._words.decode(errors="replace")
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -60,11 +71,13 @@ class _Child:
     def receive(self, seconds: float, wanted: Callable[[], bool]) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while not self._connection.poll(LOOK_UP_SECONDS):
+            self._listen()
             if not wanted():
                 raise Cancelled
             if time.monotonic() > deadline:
                 raise EngineCrashed("The engine took too long")
         answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        self._listen()
         if "error" in answer:
             raise ServiceError(answer["error"])
         return answer
@@ -72,7 +85,16 @@ class _Child:
     def kill(self) -> int:
         self._process.kill()
         self._connection.close()
-        return self._process.wait()
+        code = self._process.wait()
+        with self._mouth:
+            self._listen()
+        return code
+
+    def _listen(self) -> None:
+        """Take what it said so far. A pipe that is full would stop it."""
+        with suppress(BlockingIOError):
+            while chunk := os.read(self._mouth.fileno(), 65_536):
+                self._words = (self._words + chunk)[-MAX_WORDS:]
 
 
 class Engine:
@@ -114,7 +136,9 @@ class Engine:
             child.send(request)
             return child.receive(seconds, wanted)
         except (OSError, EOFError) as error:
-            raise EngineCrashed(f"The engine ended with {self.close()}") from error
+            dead, code = self._child, self.close()
+            logger.warning("An engine ended with %s: %s", code, dead.words if dead else "")
+            raise EngineCrashed(f"The engine ended with {code}") from error
         except BaseException:
             self.close()
             raise

@@ -5,6 +5,7 @@ class ServiceError(Exception):
     """An expected failure. Its text is for the caller: no path, no internals."""
 
     status = 500
+    code: str | None = None  # a word for it, for programs
     retry_after: int | None = None  # seconds
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -48,6 +49,13 @@ class TooManyRequests(ServiceError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class QuotaExceeded(ServiceError):
+    """There are not enough tokens, and waiting brings none."""
+
+    status = 429
+    code = "insufficient_quota"
 
 
 class Unavailable(ServiceError):

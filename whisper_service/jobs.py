@@ -6,6 +6,7 @@ transaction that takes it out of the run without a result.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from whisper_service.transcript import Transcript
 MAX_ATTEMPTS = 3
 # A job up to this length goes ahead of the same user's longer ones.
 SHORT_SECONDS = 120
+MAX_COUNTED = 1000
+INSUFFICIENT = "Insufficient token balance"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Job:
     model_version: str
     language: str
     samples: int
+    options: str = ""
 
 
 def waiting() -> list[int]:
@@ -73,6 +77,33 @@ def complete_stored() -> bool:
         if _pay(first, _samples_of(stored), claim):
             _finish(claim, stored.id)
     return True
+
+
+def ahead_of(transcription: Transcription) -> tuple[int, float]:
+    """Count the jobs that were queued before a pending one, and sum up their seconds of audio.
+
+    Short ones and other users' may well go first, and beyond some number they are not counted.
+    """
+    what = [getattr(Transcription, name) for name in partials.key(transcription)]
+    older = (
+        Transcription.select(*what, File.samples)
+        .join(File, on=(File.uuid == Transcription.file_uuid))
+        .where(Transcription.status == "pending", Transcription.id < transcription.id)
+        .limit(MAX_COUNTED)
+        .distinct()
+    )
+    rows: Iterable[tuple[Any, ...]] = older.tuples()  # type: ignore[assignment]
+    own = tuple(partials.key(transcription).values())
+    samples = [row[-1] or 0 for row in rows if row[:-1] != own]
+    return len(samples), sum(samples) / billing.SAMPLES_PER_SECOND
+
+
+def count() -> tuple[int, int]:
+    """Count the transcriptions that are pending and that are processing."""
+    of = {"pending": 0, "processing": 0}
+    for status in of:
+        of[status] = Transcription.select().where(Transcription.status == status).count()
+    return of["pending"], of["processing"]
 
 
 def is_wanted(job: Job) -> bool:
@@ -162,6 +193,7 @@ def _same_as(table: type[StoredTranscript]) -> Any:  # noqa: ANN401 - an SQL exp
         & (table.model == Transcription.model)
         & (table.model_version == Transcription.model_version)
         & (table.language == Transcription.language)
+        & (table.options == Transcription.options)
     )
 
 
@@ -176,7 +208,7 @@ def _pay(transcription: Transcription, samples: int, claim: str) -> bool:
     cost = billing.cost(samples, user.price_micros)
     if user.token_balance < cost:
         needed = f"Required: {cost}, Available: {user.token_balance}"
-        row = Transcription.update(status="failed", error=f"Insufficient token balance. {needed}")
+        row = Transcription.update(status="failed", error=f"{INSUFFICIENT}. {needed}")
     else:
         billing.charge(user.id, transcription.uuid, claim, cost)
         row = Transcription.update(

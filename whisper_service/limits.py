@@ -13,20 +13,18 @@ MAX_KEYS = 100_000
 
 
 class Turnstile:
-    """Lets so many threads in at once and so many wait; more are turned away."""
+    """Lets so many threads in at once; more are turned away."""
 
-    def __init__(self, places: int, waiting: int) -> None:
-        self._places = threading.Semaphore(places)
-        self._room = threading.Semaphore(places + waiting)
+    def __init__(self, most: int) -> None:
+        self._room = threading.Semaphore(most)
 
     @contextmanager
     def passed(self) -> Iterator[None]:
-        """Hold a place. Raises TooManyRequests when as many wait as may."""
+        """Hold a place. Raises TooManyRequests when there is none."""
         if not self._room.acquire(blocking=False):
             raise TooManyRequests("The server is busy. Try again in a second", 1)
         try:
-            with self._places:
-                yield
+            yield
         finally:
             self._room.release()
 

@@ -2,8 +2,12 @@
 
 import json
 import logging
+import re
 import time
 from contextvars import ContextVar
+
+# Whoever has the id of a recording or a session may use it: the log keeps what comes of its time.
+_ID = re.compile(r"([0-9a-f]{16})[0-9a-f]{16}")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -18,10 +22,13 @@ class _Formatter(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
             "level": record.levelname.lower(),
             "request": request_id.get(),
-            "message": record.getMessage(),
-            "trace": self.formatException(record.exc_info) if record.exc_info else "",
+            "message": _ID.sub(r"\1...", record.getMessage()),
+            "trace": _ID.sub(r"\1...", self._trace(record)),
         }
         return " ".join(f"{name}={_quoted(value)}" for name, value in pairs.items() if value)
+
+    def _trace(self, record: logging.LogRecord) -> str:
+        return self.formatException(record.exc_info) if record.exc_info else ""
 
 
 def set_up() -> None:
@@ -35,4 +42,4 @@ def set_up() -> None:
 
 def _quoted(value: str) -> str:
     plain = value.isascii() and value.isprintable() and not set(value) & set(' "=')
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    return value if plain else json.dumps(value).replace("\x7f", "\\u007f")

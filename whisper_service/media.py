@@ -4,6 +4,7 @@ The input is passed as a descriptor, so that no playlist or container can make f
 another file or a connection, and only demuxers and decoders on a list may touch it.
 """
 
+import errno
 import logging
 import os
 import re
@@ -40,10 +41,18 @@ MAX_WORDS = 256 * 1024
 GIB = 1024**3
 LOOK = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=0)
 DRAW = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=1024**2)
-# A copy for download larger than this many times its original is an attack, or useless.
+# A copy for download, its sound apart, that has this many times its original's size and so many
+# bytes more, is an attack, or useless.
 MAX_GROWTH, GROWTH_BYTES = 10, 256 * 1024**2
+SOUND_BYTES = 24_000  # in a second of a copy: 192 kbit/s
+# ffmpeg's exit codes for a disk that is full: the error's number, negative, in a byte.
+NO_ROOM = {256 - number: number for number in (errno.ENOSPC, errno.EDQUOT)}
+TOO_LARGE = 256 - errno.EFBIG  # the same for a file that would be larger than it may be
 ALL_DECODERS = f"{AUDIO_DECODERS},{VIDEO_DECODERS}"
-QUIET = ["-hide_banner", "-nostdin", "-nostats"]
+# Every thread keeps a picture of its own: with one for each of many cores, a film in 4K would
+# want more memory than it may have.
+THREADS = str(min(4, os.cpu_count() or 1))
+QUIET = ["-hide_banner", "-nostdin", "-nostats", "-filter_threads", THREADS]
 # Silence for what is missing before the sound and in the middle of it. No other output may be
 # written in such a run: ffmpeg's threads would come to wait for each other, and for ever.
 FROM_ZERO = ["-af", "aresample=async=1:first_pts=0"]
@@ -53,7 +62,7 @@ TIMED = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -f matroska".split()
 PICTURES = "-map 0:V:0 -c:v copy -f null -".split()
 # Encoding for downloads gives way to transcribing: a tenth of a busy core is left to it.
 ENCODE_NICENESS = 15
-CONVERT_MEMORY = 4 * GIB
+CONVERT_MEMORY = 6 * GIB  # twice what a film in 4K takes to encode
 # How far to look for streams that start late, where the beginning of the file doesn't tell.
 LOOK_AHEAD = "-analyzeduration 120M -probesize 100M".split()
 
@@ -131,7 +140,8 @@ def extract(
     once `wanted`, asked twice a second, says no.
     """
     limit = _limit(max_seconds)
-    limits = _limits(2 * (max_seconds + 2) * SAMPLE_RATE + 2 * 1024**2)
+    # Twice the WAV's bytes: Matroska adds some to each packet, and a packet may hold few samples.
+    limits = _limits(4 * (max_seconds + 2) * SAMPLE_RATE)
     wav = [*WAV, *limit, f"file:{speech}"]
     if media.video_codec:
         timed = speech.with_name(f"{speech.name}.timed")
@@ -162,7 +172,8 @@ def encode(
     decoders = ALL_DECODERS if media.video_codec else AUDIO_DECODERS
     streams = _mp4(media) if media.video_codec else _mp3(media)
     outputs = [*streams, *_limit(max_seconds), f"file:{converted}"]
-    size = MAX_GROWTH * source.stat().st_size + GROWTH_BYTES
+    grown = MAX_GROWTH * source.stat().st_size + GROWTH_BYTES
+    size = grown + SOUND_BYTES * max_seconds
     _make(source, decoders, outputs, wanted, _limits(size, ENCODE_NICENESS))
 
 
@@ -200,6 +211,10 @@ def _make(
 ) -> None:
     command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
     code, words = _run(source, command, limits, CONVERT_SECONDS, wanted)
+    if code in NO_ROOM:
+        raise OSError(NO_ROOM[code], "ffmpeg found no room on the disk")
+    if code == TOO_LARGE:
+        raise MediaError("The recording becomes too large when it is converted")
     if code != 0:
         logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
         raise MediaError("The recording could not be decoded")
@@ -219,7 +234,8 @@ def _mp3(media: Media) -> list[str]:
 def _mp4(media: Media) -> list[str]:
     # H.264 wants even sides and, for players everywhere, 4:2:0.
     encode = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -vf scale=trunc(iw/2)*2:trunc(ih/2)*2"
-    video = ["-c:v", "copy"] if media.video_codec == "h264" else encode.split()
+    encode_video = [*encode.split(), "-threads:v", THREADS]
+    video = ["-c:v", "copy"] if media.video_codec == "h264" else encode_video
     # The encoder knows no more than eight channels.
     layouts = "aformat=channel_layouts=mono|stereo|5.1"
     encode_audio = ["-c:a", "aac", "-b:a", "192k", "-af", layouts]
@@ -230,7 +246,8 @@ def _mp4(media: Media) -> list[str]:
 
 def _input(demuxers: str, decoders: str) -> list[str]:
     guard = ["-protocol_whitelist", "fd", "-format_whitelist", demuxers, "-max_streams", "64"]
-    return [*LOOK_AHEAD, *guard, "-codec_whitelist", decoders, "-i", "fd:"]
+    few = ["-threads", THREADS]
+    return [*LOOK_AHEAD, *guard, *few, "-codec_whitelist", decoders, "-i", "fd:"]
 
 
 def _run(
@@ -256,7 +273,10 @@ def _run(
         )
     try:
         words = _listen(process, time.monotonic() + seconds, wanted)
-        return process.wait(), words
+        code = process.wait()
+        if code < 0:
+            logger.warning("ffmpeg was ended by signal %d: %s", -code, words[-500:])
+        return code, words
     finally:
         process.kill()
         process.wait()

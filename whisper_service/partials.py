@@ -10,7 +10,7 @@ from whisper_service.tables import Partial, Table
 
 def key(row: Any) -> dict[str, str]:  # noqa: ANN401 - a job or a row of several tables
     """Name what a transcript depends on, besides the recording's bytes, which never change."""
-    names = ("file_uuid", "model", "model_version", "language")
+    names = ("file_uuid", "model", "model_version", "language", "options")
     return {name: getattr(row, name) for name in names}
 
 

@@ -1,16 +1,20 @@
 """A claimed job on its way through the engines, in tasks that several of them can share."""
 
+import time
 from array import array
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from whisper_service.chunks import FRAME, Chunk, plan
 from whisper_service.jobs import Job
-from whisper_service.transcript import Segment, Transcript, tidy
+from whisper_service.options import Options
+from whisper_service.transcript import Segment, Transcript, Word, tidy
 
 SAMPLE_RATE = 16_000
+NO_OPTIONS = Options()
 # A minute in which speech is looked for at a time: short enough for two engines to share.
 BLOCK = 2048 * FRAME  # samples
 
@@ -26,7 +30,14 @@ class Task:
     def seconds(self) -> float:
         return (self.chunk.stop - self.chunk.start) / SAMPLE_RATE
 
-    def request(self, wav: str, language: str, threads: int, beam_size: int = 1) -> dict[str, Any]:
+    def request(
+        self,
+        wav: str,
+        language: str,
+        threads: int,
+        beam_size: int = 1,
+        options: Options = NO_OPTIONS,
+    ) -> dict[str, Any]:
         """Write the task down for the engine, which counts frames where it looks for speech."""
         unit = FRAME if self.do == FIND_SPEECH else 1
         return {
@@ -37,7 +48,16 @@ class Task:
             "language": language,
             "threads": threads,
             "beam_size": beam_size,
+            "options": asdict(options),
         }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: `share` of its speech, and `text` from the start without a gap."""
+
+    share: float
+    text: str
 
 
 FIND_SPEECH = "find speech"
@@ -61,6 +81,7 @@ class Run:
     ) -> None:
         self.job = job
         self.language = language
+        self.options = Options.from_text(job.options)
         self.engines = engines
         self._chunk_seconds = chunk_seconds
         self._saved = saved
@@ -71,6 +92,8 @@ class Run:
         self._ready = deque(Task(FIND_SPEECH, chunk) for chunk in chunks)
         self._waiting: list[Task] = []
         self._under_way = 0
+        self._planned: list[Chunk] = []
+        self._begun = time.monotonic()
 
     @property
     def ready(self) -> int:
@@ -96,23 +119,45 @@ class Run:
             self._answers[task.chunk] = answer
             self._speak(answer["language"])
 
+    def progress(self) -> Progress:
+        known = list(takewhile(self._answers.__contains__, self._planned))
+        segments = (segment for chunk in known for segment in self._answers[chunk]["segments"])
+        text = "".join(segment["text"] for segment in segments).strip()
+        return Progress(self._share(self._answers), text)
+
+    def speed(self) -> float | None:
+        """Tell how many seconds of audio have been transcribed in a second; None at first."""
+        made = self._share(chunk for chunk in self._answers if chunk not in self._saved)
+        return made * self.job.samples / SAMPLE_RATE / self.seconds if made else None
+
+    @property
+    def seconds(self) -> float:
+        """Tell how long it has been running."""
+        return time.monotonic() - self._begun
+
+    def _share(self, chunks: Iterable[Chunk]) -> float:
+        total = sum(chunk.stop - chunk.start for chunk in self._planned)
+        return sum(chunk.stop - chunk.start for chunk in chunks) / total if total else 0.0
+
     def transcript(self) -> Transcript:
         """Put the chunks' segments together, their times counted from the recording's start."""
         duration = self.job.samples / SAMPLE_RATE
         parts = [
-            _within(Segment(**segment), chunk)
+            _within(Segment.from_dict(segment), chunk)
             for chunk, answer in sorted(self._answers.items())
             for segment in answer["segments"]
         ]
         text = "".join(part.text for part in parts).strip()
-        return Transcript(text, self.language, duration, tidy(parts, duration))
+        segments = tidy(parts, duration)
+        return Transcript(text, self.language, duration, segments, self.options.task)
 
     def _plan(self) -> None:
         heard = array("f")
         for _, block in sorted(self._probabilities.items()):
             heard.extend(block)
         self._probabilities.clear()
-        for chunk in plan(heard, self.job.samples, self._chunk_seconds):
+        self._planned = plan(heard, self.job.samples, self._chunk_seconds)
+        for chunk in self._planned:
             if chunk in self._saved:
                 self._answers[chunk] = self._saved[chunk]
                 self._speak(self._saved[chunk]["language"])
@@ -137,6 +182,6 @@ class Run:
 def _within(segment: Segment, chunk: Chunk) -> Segment:
     """Count a segment's times from the recording's start, and end it with its chunk."""
     start, stop = chunk.start / SAMPLE_RATE, chunk.stop / SAMPLE_RATE
-    return replace(
-        segment, start=min(start + segment.start, stop), end=min(start + segment.end, stop)
-    )
+    words = [Word(word.text, start + word.start, start + word.end) for word in segment.words]
+    first, last = min(start + segment.start, stop), min(start + segment.end, stop)
+    return replace(segment, start=first, end=last, words=words)

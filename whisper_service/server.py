@@ -48,13 +48,8 @@ class Server:
         with ExitStack() as stack:
             storage = Storage(self.config.storage.path, self.config.storage.reserve_bytes)
             stack.enter_context(storage.owned())
-            if storage.holds_recordings() and not storage.database.exists():
-                # The sweep below would take them for leftovers of files that were deleted.
-                raise CommandError(
-                    f"{storage.root} holds recordings but no service.db: put that back, "
-                    "or move the files away"
-                )
-            db.open_database(storage.database)
+            # With a new database they would be taken for leftovers, and swept away below.
+            db.open_database(storage.database, create=not storage.holds_recordings())
             stack.callback(db.database.close)
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
             storage.sweep(*_known_files())
@@ -103,6 +98,7 @@ class Server:
         """Answer the requests that are there or under way, and none on new connections."""
         deadline = time.monotonic() + DRAIN_SECONDS
         self._door.close()
+        self._turn(0)  # what had come unread
         while self._door.end_idle(IDLE_SECONDS) and time.monotonic() < deadline:
             self._turn(LOOP_SECONDS / 5)
 

@@ -13,7 +13,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blake3 import blake3
@@ -62,7 +62,8 @@ class IncomingFile:
             self._file.close()
 
     def discard(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # on a full disk what is in the buffer has no place to go
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -94,7 +95,11 @@ class Storage:
 
     def has_room(self, size: int = 0) -> bool:
         """Tell whether so many bytes leave the reserve untouched, which the database lives on."""
-        return shutil.disk_usage(self.root).free - size >= self._reserve_bytes
+        return self.free() - size >= self._reserve_bytes
+
+    def free(self) -> int:
+        """Tell how many bytes the disk has left."""
+        return shutil.disk_usage(self.root).free
 
     def ensure_room(self, size: int) -> None:
         """Raise StorageFull when so many bytes more would use the reserve."""
@@ -142,6 +147,14 @@ class Storage:
         except FileNotFoundError:
             return
         shutil.rmtree(doomed, ignore_errors=True)
+
+    def needed(self, uuid: str, *, converted: bool, heard: bool) -> list[Path]:
+        """List what has to be there of a file, what a download returns first.
+
+        `heard` says that its WAV was made.
+        """
+        download = self.converted(uuid) if converted else self.original(uuid)
+        return [download, self.speech(uuid)] if heard else [download]
 
     def holds_recordings(self) -> bool:
         return any(self._files.iterdir())

@@ -66,6 +66,7 @@ class StoredTranscript(Table):
     model_version = TextField()
     language = TextField()
     data = TextField()
+    options = TextField(default="")
 
     class Meta:
         table_name = "transcript"
@@ -76,13 +77,14 @@ class Partial(Table):
     model = TextField()
     model_version = TextField()
     language = TextField()
+    options = TextField()
     start = IntegerField()
     stop = IntegerField()
     data = TextField()
 
     class Meta:
         primary_key = CompositeKey(
-            "file_uuid", "model", "model_version", "language", "start", "stop"
+            "file_uuid", "model", "model_version", "language", "options", "start", "stop"
         )
 
 
@@ -103,6 +105,7 @@ class Transcription(Table):
     claim = TextField(null=True)
     samples = IntegerField(null=True)
     transcript_id = IntegerField(null=True)
+    options = TextField(default="")
 
 
 class LedgerEntry(Table):

@@ -2,12 +2,25 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word with its punctuation. Times are seconds from the start of the recording."""
+
+    text: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of speech. Times are seconds from the start of the recording."""
+    """A stretch of speech. Times are seconds from the start of the recording.
+
+    `words` is empty unless they were asked for.
+    """
 
     start: float
     end: float
@@ -16,16 +29,26 @@ class Segment:
     avg_logprob: float
     compression_ratio: float
     temperature: float
+    words: list[Word] = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Segment":
+        words = [Word(**word) for word in values.get("words", ())]
+        return cls(**{**values, "words": words})
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """A whole recording. `duration` is seconds, `language` the ISO 639-1 code that was spoken."""
+    """A whole recording. `duration` is seconds, `language` the ISO 639-1 code that was spoken.
+
+    `task` is "transcribe", or "translate" for a text in English of another language.
+    """
 
     text: str
     language: str
     duration: float
     segments: list[Segment]
+    task: str = "transcribe"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
@@ -33,7 +56,7 @@ class Transcript:
     @classmethod
     def from_json(cls, data: str) -> "Transcript":
         values = json.loads(data)
-        values["segments"] = [Segment(**segment) for segment in values["segments"]]
+        values["segments"] = [Segment.from_dict(segment) for segment in values["segments"]]
         return cls(**values)
 
 
@@ -52,9 +75,22 @@ def tidy(segments: Sequence[Segment], duration: float) -> list[Segment]:
         if not text:
             continue
         if start < end:
-            tidied.append(replace(segment, start=start, end=end, text=text))
+            words = _within(segment.words, start, end)
+            tidied.append(replace(segment, start=start, end=end, text=text, words=words))
             floor = end
         elif tidied:
             # Words without time of their own belong to the cue before them.
-            tidied[-1] = replace(tidied[-1], text=f"{tidied[-1].text} {text}")
+            last = tidied[-1]
+            words = last.words + _within(segment.words, last.end, last.end)
+            tidied[-1] = replace(last, text=f"{last.text} {text}", words=words)
     return tidied
+
+
+def _within(words: Sequence[Word], start: float, end: float) -> list[Word]:
+    """Put words in order between two times."""
+    placed = []
+    for word in words:
+        start = min(max(round(word.start, 3), start), end)
+        placed.append(Word(word.text, start, min(max(round(word.end, 3), start), end)))
+        start = placed[-1].end
+    return placed

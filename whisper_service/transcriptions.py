@@ -2,26 +2,36 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from whisper_service import billing, files, ids, languages
 from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
-from whisper_service.formats import FORMATS
+from whisper_service.formats import ORDERED
 from whisper_service.model_files import ModelFile
+from whisper_service.options import Options
 from whisper_service.tables import File, StoredTranscript, Transcription, User
 from whisper_service.transcript import Transcript
 
 
-def submit(
-    user: User, file_uuid: str, model: ModelFile, language: str, formats: Sequence[str]
-) -> list[Transcription]:
+@dataclass(frozen=True)
+class Order:
+    """What is to be made of a file. `language` is an ISO 639-1 code or 'auto'."""
+
+    model: ModelFile
+    language: str
+    formats: Sequence[str]
+    options: Options
+
+
+def submit(user: User, file_uuid: str, order: Order) -> list[Transcription]:
     """Queue a transcription of a file for each format, the same format once.
 
     Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
     that are not there, or that the model cannot do.
     """
-    _check_formats(formats)
-    _check_language(model, language)
+    _check_formats(order.formats)
+    _check_language(order)
     with write_transaction():
         file = files.find_owned(user, file_uuid)
         if file.status == "failed" and file.samples is None:
@@ -31,14 +41,31 @@ def submit(
                 uuid=ids.uuid7(),
                 user_id=user.id,
                 file_uuid=file.uuid,
-                model=model.name,
-                model_version=model.version,
-                language=language,
+                model=order.model.name,
+                model_version=order.model.version,
+                language=order.language,
+                options=order.options.to_text(),
                 format=name,
                 created_at=int(time.time()),
             )
-            for name in dict.fromkeys(formats)
+            for name in dict.fromkeys(order.formats)
         ]
+
+
+def find_same(user: User, file_uuid: str, order: Order, *, completed: bool) -> Transcription | None:
+    """Find the user's newest transcription of the same that has not ended, or has with a result."""
+    statuses = ["pending", "processing", *(["completed"] if completed else [])]
+    query = Transcription.select().where(
+        Transcription.file_uuid == file_uuid,
+        Transcription.user_id == user.id,
+        Transcription.model == order.model.name,
+        Transcription.model_version == order.model.version,
+        Transcription.language == order.language,
+        Transcription.options == order.options.to_text(),
+        Transcription.status.in_(statuses),
+    )
+    found: Transcription | None = query.order_by(Transcription.id.desc()).first()
+    return found
 
 
 # Asked for more often than anything else: written once, for Peewee needs 15 times as long for it
@@ -94,13 +121,17 @@ def _check_formats(formats: Sequence[str]) -> None:
     if not formats:
         raise InvalidRequest("At least one format must be specified")
     for name in formats:
-        if name not in FORMATS:
-            known = ", ".join(FORMATS)
+        if name not in ORDERED:
+            known = ", ".join(ORDERED)
             raise InvalidRequest(f"Invalid format: {name}. Must be one of: {known}")
 
 
-def _check_language(model: ModelFile, language: str) -> None:
-    if language != "auto" and language not in languages.CODES:
-        raise InvalidRequest(f"Invalid language: {language}")
-    if model.is_english_only and language not in {"auto", "en"}:
-        raise InvalidRequest(f"Model {model.name} knows English only, not {language}")
+def _check_language(order: Order) -> None:
+    if order.language != "auto" and order.language not in languages.CODES:
+        raise InvalidRequest(f"Invalid language: {order.language}")
+    if not order.model.is_english_only:
+        return
+    if order.language not in {"auto", "en"}:
+        raise InvalidRequest(f"Model {order.model.name} knows English only, not {order.language}")
+    if order.options.translate:
+        raise InvalidRequest(f"Model {order.model.name} knows English only and cannot translate")

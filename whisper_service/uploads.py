@@ -15,6 +15,7 @@ class RejectedFile(ServiceError):
     """An upload that is not kept. `code` is the word for it in the answer."""
 
     status = 400
+    code: str
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -62,8 +63,8 @@ def _add(
     user: User, incoming: IncomingFile, filename: str, kind: media.Media, storage: Storage
 ) -> tuple[File, bool]:
     uuid = ids.uuid7()
-    storage.place(incoming.path, storage.original(uuid))
     try:
+        storage.place(incoming.path, storage.original(uuid))
         with write_transaction():
             file = File.create(
                 uuid=uuid,

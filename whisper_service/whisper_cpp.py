@@ -23,6 +23,7 @@ import numpy as np
 
 from whisper_service import ggml, vad
 from whisper_service.errors import ServiceError
+from whisper_service.options import Options
 from whisper_service.vad import Array
 
 SAMPLE_RATE = 16_000
@@ -37,6 +38,8 @@ POSITION_STEP = 64
 POSITION_MARGIN = 128
 # A chunk ends in speech. When Whisper stops before its last second, it has not heard all of it.
 UNHEARD_SECONDS = 1.0
+# Languages written without spaces: a word is then what a token is.
+UNSPACED = {"ja", "lo", "my", "th", "yue", "zh"}
 # Text that zlib shrinks by more than this says the same over and over (openai/whisper's rule).
 REPETITIVE = 2.4
 # Temperature, and the least number of positions: out of a loop, the full window comes first.
@@ -50,6 +53,7 @@ class Decode:
     language: str
     threads: int
     beam_size: int
+    options: Options
 
 
 def main() -> None:
@@ -99,7 +103,8 @@ def _answer(context: Any, request: dict[str, Any]) -> dict[str, Any]:  # noqa: A
             return {"probabilities": [round(float(value), 3) for value in found]}
         audio = read(request["start"], request["stop"])
     audio = np.pad(audio, (0, max(0, MIN_SAMPLES - audio.size)))
-    decode = Decode(request["language"], request["threads"], request["beam_size"])
+    options = Options(**request["options"])
+    decode = Decode(request["language"], request["threads"], request["beam_size"], options)
     return transcribe(context, audio, decode)
 
 
@@ -140,13 +145,18 @@ def to_the_end(
     heard = 0.0
     while True:
         found = listen(heard)
-        segments += [
-            {**each, "start": each["start"] + heard, "end": each["end"] + heard} for each in found
-        ]
+        segments += [_later(each, heard) for each in found]
         progress = found[-1]["end"] if found else 0.0
         heard += progress
         if progress < UNHEARD_SECONDS or seconds - heard < UNHEARD_SECONDS:
             return segments
+
+
+def _later(segment: dict[str, Any], seconds: float) -> dict[str, Any]:
+    moved = {**segment, "start": segment["start"] + seconds, "end": segment["end"] + seconds}
+    if words := segment.get("words"):
+        moved["words"] = [_later(word, seconds) for word in words]
+    return moved
 
 
 def _listen(context: Any, audio: Array, decode: Decode) -> list[dict[str, Any]]:  # noqa: ANN401
@@ -158,12 +168,12 @@ def _listen(context: Any, audio: Array, decode: Decode) -> list[dict[str, Any]]:
     tries: list[tuple[float, list[dict[str, Any]]]] = []
     for temperature, positions in TRIES:
         parameters = _parameters(audio, decode, positions)
-        parameters.temperature = temperature
+        parameters.temperature = max(temperature, decode.options.temperature)
         # All fits one window. whisper.cpp would take another for the last tenths of a second,
         # which costs as much as the first and hears what nobody said.
         binding.assign_encoder_begin_callback(parameters, _once())
         _run(context, parameters, audio)
-        tries.append(_segments(context, temperature))
+        tries.append(_segments(context, parameters.temperature, decode))
         if tries[-1][0] <= REPETITIVE:
             break
     return min(tries, key=lambda item: item[0])[1]
@@ -210,6 +220,9 @@ def _parameters(audio: Array, decode: Decode, least_positions: int = 0) -> Any: 
     parameters.audio_ctx = min(fitted, POSITIONS)
     parameters.language = decode.language
     parameters.n_threads = decode.threads
+    parameters.translate = decode.options.translate
+    parameters.initial_prompt = decode.options.prompt
+    parameters.token_timestamps = decode.options.word_timestamps
     parameters.no_context = True
     parameters.temperature_inc = 0.0  # no fallback but our own
     parameters.print_progress = False
@@ -218,38 +231,64 @@ def _parameters(audio: Array, decode: Decode, least_positions: int = 0) -> Any: 
     return parameters
 
 
-def _segments(context: Any, temperature: float) -> tuple[float, list[dict[str, Any]]]:  # noqa: ANN401
+def _segments(
+    context: Any,  # noqa: ANN401
+    temperature: float,
+    decode: Decode,
+) -> tuple[float, list[dict[str, Any]]]:
     """Read the result, with the compression ratio of all of its text."""
     count = binding.whisper_full_n_segments(context)
     raw = [binding.whisper_full_get_segment_text(context, number) for number in range(count)]
     ratio = _compression_ratio(b"".join(raw))
-    return ratio, [
-        _segment(context, number, text, temperature, ratio) for number, text in enumerate(raw)
-    ]
+    segments = [_segment(context, number, text) for number, text in enumerate(raw)]
+    for segment in segments:
+        tokens = segment.pop("tokens")
+        segment["tokens"] = [token.id for token in tokens]
+        segment["avg_logprob"] = round(sum(each.plog for each in tokens) / max(1, len(tokens)), 4)
+        segment["compression_ratio"] = round(ratio, 4)
+        segment["temperature"] = temperature
+        if decode.options.word_timestamps:
+            segment["words"] = _words(context, tokens, decode.language in UNSPACED)
+    return ratio, segments
 
 
-def _segment(
-    context: Any,  # noqa: ANN401
-    number: int,
-    raw: bytes,
-    temperature: float,
-    ratio: float,
-) -> dict[str, Any]:
-    tokens = [
+def _segment(context: Any, number: int, raw: bytes) -> dict[str, Any]:  # noqa: ANN401
+    tokens = (
         binding.whisper_full_get_token_data(context, number, position)
         for position in range(binding.whisper_full_n_tokens(context, number))
-    ]
-    # Identifiers from the end of text upwards are control tokens and timestamps, not words.
-    words = [token for token in tokens if token.id < binding.whisper_token_eot(context)]
+    )
     return {
         "start": binding.whisper_full_get_segment_t0(context, number) / 100,
         "end": binding.whisper_full_get_segment_t1(context, number) / 100,
         "text": raw.decode(errors="replace"),
-        "tokens": [token.id for token in words],
-        "avg_logprob": round(sum(token.plog for token in words) / max(1, len(words)), 4),
-        "compression_ratio": round(ratio, 4),
-        "temperature": temperature,
+        # Identifiers from the end of text upwards are control tokens and timestamps, not words.
+        "tokens": [each for each in tokens if each.id < binding.whisper_token_eot(context)],
     }
+
+
+def _words(context: Any, tokens: list[Any], unspaced: bool) -> list[dict[str, Any]]:  # noqa: ANN401, FBT001
+    """Put tokens together to words, which begin with a space where a script has any.
+
+    A token may be part of a letter.
+    """
+    words: list[tuple[bytes, float, float]] = []
+    for token in tokens:
+        text = binding.whisper_token_to_bytes(context, token.id)
+        begins = text.startswith(b" ") or (unspaced and words and _is_whole(words[-1][0]))
+        if words and not begins:
+            before, start, _ = words[-1]
+            words[-1] = (before + text, start, token.t1 / 100)
+        else:
+            words.append((text, token.t0 / 100, token.t1 / 100))
+    return [
+        {"text": stripped, "start": start, "end": end}
+        for text, start, end in words
+        if (stripped := text.decode(errors="replace").strip())
+    ]
+
+
+def _is_whole(text: bytes) -> bool:
+    return "\ufffd" not in text.decode(errors="replace")
 
 
 def _compression_ratio(text: bytes) -> float:

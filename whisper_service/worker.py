@@ -1,6 +1,7 @@
 """The background work in lanes: two for uploads, one for stored transcripts, one an engine."""
 
 import logging
+import math
 import os
 import threading
 import time
@@ -9,12 +10,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from whisper_service import conversions, db, jobs, model_files, partials
+from whisper_service import conversions, db, jobs, metrics, model_files, partials
 from whisper_service.board import Board
 from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError, Unavailable
-from whisper_service.runs import SAMPLE_RATE, TRANSCRIBE, Run, Task
+from whisper_service.runs import SAMPLE_RATE, TRANSCRIBE, Progress, Run, Task
 from whisper_service.storage import Storage
 
 POLL_SECONDS = 2.0
@@ -40,12 +41,14 @@ class Worker:
         self._pool = ThreadPoolExecutor(3 + len(self.engines), thread_name_prefix="worker")
         self._bell = threading.Condition()
         self._rings = 0
+        self._news = threading.Condition()
+        self._speeds: dict[str, float] = {}  # of each model: seconds of audio in a second
         self._stopped = threading.Event()
         self._lanes: list[Future[None]] = []
         self._signs: dict[int, float] = {}  # when each thread was last seen
 
     def start(self) -> None:
-        for step in (self.extract_once, self.encode_once, jobs.complete_stored):
+        for step in (self.extract_once, self.encode_once, self.complete_stored_once):
             self._lanes.append(self._pool.submit(self._loop, step))
         for number, engine in enumerate(self.engines):
             transcribe = partial(self.transcribe_once, engine, number)
@@ -68,10 +71,34 @@ class Worker:
         if any(engine.is_late for engine in self.engines):
             raise Unavailable("An engine is stuck")
 
+    def wait_for_news(self, seconds: float) -> bool:
+        """Wait until something may have changed. False when the service ends."""
+        with self._news:
+            self._news.wait(min(seconds, POLL_SECONDS))
+        return self._is_running()
+
+    def tell(self) -> None:
+        """Tell those who wait that something has changed."""
+        with self._news:
+            self._news.notify_all()
+
+    def progress(self, claim: str) -> Progress | None:
+        return self._board.progress(claim)
+
+    def seconds_for(self, model: str, audio_seconds: float, *, queued: bool) -> int | None:
+        """Guess when so much audio is transcribed, by how fast the model was the last time.
+
+        `queued` audio comes after what the engines have now. None before the first time.
+        """
+        speed = self._speeds.get(model)
+        ahead = self._board.audio_left() if queued and speed else 0.0
+        return math.ceil((audio_seconds + ahead) / speed) if speed else None
+
     def begin_stop(self) -> None:
         """Have all work end. What is running goes back to the queue as if it had not begun."""
         self._stopped.set()
         self.wake()
+        self.tell()
 
     def stop(self) -> None:
         """End all work, and return when it has ended."""
@@ -95,12 +122,20 @@ class Worker:
         seconds = self._config.media.max_duration_seconds
         return conversions.encode_next(self._storage, seconds, self._is_running)
 
+    def complete_stored_once(self) -> bool:
+        """Complete one transcription whose transcript is there. Tell whether there was one."""
+        found = jobs.complete_stored()
+        if found:
+            self.tell()
+        return found
+
     def transcribe_once(self, engine: Engine, number: int = 0) -> bool:
         """Do one task of a transcription, if any waits. Tell whether there was one."""
         taken = self._board.take(number)
         if taken is None:
             return False
         run, task, busy = taken
+        self.tell()
         if run.ready:
             self.wake()
         try:
@@ -110,12 +145,18 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the lane
             if self._board.drop(run):
                 self._end(run.job, error)
-            return True
+        else:
+            self._give(run, task, answer)
+        self.tell()
+        return True
+
+    def _give(self, run: Run, task: Task, answer: dict[str, Any]) -> None:
         if self._board.give(run, task, answer):
             self._complete(run)
         elif run.ready:
             self.wake()
-        return True
+        if speed := run.speed():
+            self._speeds[run.job.model] = speed
 
     def _start_run(self, job: jobs.Job) -> Run | None:
         logger.info("Job %s: %d s of audio", job.claim, job.samples // SAMPLE_RATE)
@@ -134,7 +175,7 @@ class Worker:
         wav = str(self._storage.speech(run.job.file_uuid))
         return engine.ask(
             model.path,
-            task.request(wav, run.language, threads, self._config.decode.beam_size),
+            task.request(wav, run.language, threads, self._config.decode.beam_size, run.options),
             SECONDS + SECONDS_PER_SECOND * task.seconds,
             lambda: self._is_running() and jobs.is_wanted(run.job),
         )
@@ -142,22 +183,26 @@ class Worker:
     def _complete(self, run: Run) -> None:
         try:
             self._keep(partial(jobs.complete, run.job, run.transcript()))
+            metrics.transcribed(run.job.model, run.job.samples / SAMPLE_RATE, run.seconds)
         except Exception as error:  # noqa: BLE001 - the run is off the board, nobody else ends it
             self._end(run.job, error)
 
     def _keep(self, write: Callable[[], None]) -> None:
         """Write down what was worked out; on a full disk that waits until there is room."""
+        waits = False
         while True:
             try:
                 return write()
             except Exception as error:
                 if not db.is_full(error) or not self._is_running():
                     raise
-                logger.warning("The disk is full: a result waits for room")
+                if not waits:
+                    logger.warning("The disk is full: a result waits for room")
+                waits = True
                 self._stopped.wait(POLL_SECONDS)
 
     def _end(self, job: jobs.Job, error: Exception) -> None:
-        if isinstance(error, Cancelled):
+        if isinstance(error, Cancelled) or db.is_full(error):
             end = partial(jobs.put_back, job)
         elif isinstance(error, EngineCrashed):
             logger.warning("Job %s: %s", job.claim, error)
@@ -180,8 +225,11 @@ class Worker:
             rings = self._rings
             try:
                 found = step()
-            except Exception:
-                logger.exception("A step of the worker failed")
+            except Exception as error:
+                if db.is_full(error):
+                    logger.warning("The disk is full: the work waits for room")
+                else:
+                    logger.exception("A step of the worker failed")
                 found = False
             if found:
                 used = time.monotonic()

@@ -2,7 +2,11 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from random import Random
+from typing import Any
 
 from tests.conftest import LiveServer, start_server
 
@@ -15,6 +19,11 @@ def scale(full: int, quick: int) -> int:
     return full if FULL else quick
 
 
+def seeded(number: int = 0) -> Random:
+    """Make the chance of an attack, the same in each run."""
+    return Random(SEED + number)  # noqa: S311 - it keeps no secret
+
+
 def start(
     storage: Path, models: Path, *, broken: str = "", fake: bool = True, **environ: str
 ) -> LiveServer:
@@ -23,5 +32,21 @@ def start(
     `fake` gives it the engine of `fake_engine.py`, which is as fast as the rest of the service;
     `broken` names one of the faults in `service.py`. FAKE_SECONDS makes the engine take its time.
     """
-    program = [sys.executable, "-m", "tests.torture.service", "fake" if fake else "real", broken]
-    return start_server(storage, models, program=program, **environ)
+    return start_server(storage, models, program=program(broken, fake=fake), **environ)
+
+
+def program(broken: str = "", *, fake: bool = True) -> list[str]:
+    """Give the command line of the service, as `start` describes it."""
+    return [sys.executable, "-m", "tests.torture.service", "fake" if fake else "real", broken]
+
+
+@contextmanager
+def serving(storage: Path, models: Path, **how: Any) -> Iterator[LiveServer]:
+    """Start the service as `start` does, end it in order, and leave no process in any case."""
+    server = start(storage, models, **how)
+    try:
+        yield server
+        assert server.stop() == 0
+    finally:
+        server.process.kill()
+        server.process.wait()

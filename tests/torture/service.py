@@ -1,22 +1,38 @@
-"""The service as `app.py` starts it, with the engine and the fault that are asked for."""
+"""The service as `app.py` starts it, with the engine and the fault that are asked for.
 
+DOOR_SECONDS says how long a request's head may take, and how often its body's pace is looked at,
+ENGINE_SECONDS how long an engine may take for a task.
+"""
+
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import app
+from tests.torture import disk_faults, job_faults, web_faults, work_faults
 from whisper_service import engine
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 
+
 # Each breaks the service in one way, for an attack to find.
-FAULTS: dict[str, Callable[[], None]] = {}
+FAULTS: dict[str, Callable[[], None]] = {
+    **disk_faults.FAULTS,
+    **job_faults.FAULTS,
+    **web_faults.FAULTS,
+    **work_faults.FAULTS,
+}
 
 
 def main() -> int:
     kind, broken = sys.argv[1:]
     if kind == "fake":
         engine.PROGRAM = [sys.executable, str(FAKE_ENGINE)]
+    if seconds := os.environ.get("DOOR_SECONDS"):
+        web_faults.set_deadlines(float(seconds))
+    if seconds := os.environ.get("ENGINE_SECONDS"):
+        work_faults.set_limit(float(seconds))
     if broken:
         FAULTS[broken]()
     sys.argv[1:] = []

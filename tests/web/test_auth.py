@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.conftest import Service
@@ -47,7 +49,7 @@ def test_a_session_is_no_key_and_a_key_no_session(service: Service) -> None:
 
 
 def test_every_route_has_a_policy(service: Service) -> None:
-    policies = {blueprint.name: policy.__name__ for blueprint, policy in BLUEPRINTS}
+    policies = {blueprint.name: policy.__name__ for blueprint, _, policy in BLUEPRINTS}
     rules = list(service.client.application.url_map.iter_rules())
     assert rules
     for rule in rules:
@@ -71,13 +73,18 @@ def test_every_route_has_a_policy(service: Service) -> None:
         ("HEAD", "/api/v1/files/<uuid>"),
         ("GET", "/api/v1/transcribe/<uuid>"),
         ("HEAD", "/api/v1/transcribe/<uuid>"),
+        ("GET", "/api/v1/transcribe/<uuid>/events"),
+        ("HEAD", "/api/v1/transcribe/<uuid>/events"),
+        ("GET", "/metrics"),
+        ("HEAD", "/metrics"),
     }
 
 
 def test_every_private_route_turns_strangers_away(service: Service) -> None:
-    policies = {blueprint.name: policy.__name__ for blueprint, policy in BLUEPRINTS}
+    policies = {blueprint.name: policy.__name__ for blueprint, _, policy in BLUEPRINTS}
     for rule in service.client.application.url_map.iter_rules():
         if policies[rule.endpoint.split(".")[0]] != "anyone":
-            path = rule.rule.removeprefix("/api/v1").replace("<uuid>", "0" * 32)
+            path = rule.rule.replace("<uuid>", "0" * 32).replace("<name>", "ggml-tiny.en")
+            anyone = replace(service.anyone, prefix="")
             for method in rule.methods - {"OPTIONS", "HEAD"}:
-                assert service.anyone.error(method, path, 401) == MESSAGE
+                assert MESSAGE in anyone.call(method, path, 401).text

@@ -34,6 +34,8 @@ def test_a_request_is_queued_for_each_format(service: Service, ann: Api, file_uu
         "status": "pending",
         "processed_at": "1970-01-01 00:00:00",
         "data": None,
+        "queue_position": 1,
+        "eta_seconds": None,
     }
 
 

@@ -10,32 +10,41 @@ from whisper_service.web import (
     admin,
     api_tokens,
     auth,
+    cors,
+    docs,
     errors,
     files,
     health,
+    metrics,
     models,
+    openai,
     request_log,
     transcriptions,
     users,
 )
+from whisper_service.web.errors import OPENAI_PREFIX
 from whisper_service.web.services import Services
 
 PREFIX = "/api/v1"
 # Of every body but an upload's; a form's text fields and all JSON stay far below.
 MAX_BODY_BYTES = 64 * 1024
 
-# Who may call what. A blueprint without a line here does not exist.
+# Who may call what, and where. A blueprint without a line here does not exist.
 BLUEPRINTS = (
-    (health.public, auth.anyone),
-    (users.public, auth.anyone),
-    (users.private, auth.user),
-    (api_tokens.private, auth.user),
-    (files.public, auth.anyone),
-    (files.private, auth.user),
-    (models.private, auth.user),
-    (transcriptions.public, auth.anyone),
-    (transcriptions.private, auth.user),
-    (admin.private, auth.admin),
+    (health.public, PREFIX, auth.anyone),
+    (users.public, PREFIX, auth.anyone),
+    (users.private, PREFIX, auth.user),
+    (api_tokens.private, PREFIX, auth.user),
+    (files.public, PREFIX, auth.anyone),
+    (files.private, PREFIX, auth.user),
+    (models.private, PREFIX, auth.user),
+    (transcriptions.public, PREFIX, auth.anyone),
+    (transcriptions.private, PREFIX, auth.user),
+    (admin.private, PREFIX, auth.admin),
+    (openai.private, OPENAI_PREFIX, auth.user),
+    (metrics.public, "", auth.anyone),
+    (docs.public, "", auth.anyone),
+    (docs.page, docs.PAGE, auth.anyone),
 )
 
 
@@ -49,12 +58,13 @@ def create_app(services: Services) -> Flask:
     json.ensure_ascii = False
     app.extensions["services"] = services
     request_log.register(app)
+    cors.register(app)
     app.before_request(_connect)
     app.after_request(_say_what_it_is)
     errors.register(app)
-    auth.register(app, {blueprint.name: policy for blueprint, policy in BLUEPRINTS})
-    for blueprint, _ in BLUEPRINTS:
-        app.register_blueprint(blueprint, url_prefix=PREFIX)
+    auth.register(app, {blueprint.name: policy for blueprint, _, policy in BLUEPRINTS})
+    for blueprint, prefix, _ in BLUEPRINTS:
+        app.register_blueprint(blueprint, url_prefix=prefix)
     return app
 
 

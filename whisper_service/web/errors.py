@@ -1,15 +1,26 @@
 """Every error of the interface: plain text, the same shape for all, made here once."""
 
+import json
 import logging
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from peewee import IntegrityError, OperationalError
 from werkzeug.exceptions import HTTPException
 
 from whisper_service import db
-from whisper_service.errors import Conflict, ServiceError, StorageFull
+from whisper_service.errors import Conflict, QuotaExceeded, ServiceError, StorageFull
 
 logger = logging.getLogger(__name__)
+
+OPENAI_PREFIX = "/v1"
+OPENAI_KINDS = {
+    401: ("invalid_request_error", "invalid_api_key"),
+    404: ("invalid_request_error", "model_not_found"),
+    429: ("requests", "rate_limit_exceeded"),
+    500: ("server_error", None),
+    503: ("server_error", None),
+    507: ("server_error", None),
+}
 
 
 def register(app: Flask) -> None:
@@ -21,20 +32,30 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def text(status: int, message: str) -> Response:
-    return Response(message, status, mimetype="text/plain")
+def described(path: str, error: ServiceError) -> tuple[str, str]:
+    """Give the content type and the text of an error: OpenAI's shape for its clients."""
+    if not path.startswith(f"{OPENAI_PREFIX}/"):
+        return "text/plain; charset=utf-8", str(error)
+    kind, code = OPENAI_KINDS.get(error.status, ("invalid_request_error", None))
+    if isinstance(error, QuotaExceeded):
+        kind = "insufficient_quota"
+    told = {"message": str(error), "type": kind, "param": None, "code": error.code or code}
+    return "application/json", json.dumps({"error": told})
 
 
 def _expected(error: ServiceError) -> Response:
-    response = text(error.status, str(error))
+    content_type, text = described(request.path, error)
+    response = Response(text, error.status, content_type=content_type)
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, QuotaExceeded):
+        response.headers["X-Should-Retry"] = "false"  # which OpenAI's clients heed
     return response
 
 
 def _http(error: HTTPException) -> Response:
     """Keep the status and headers such as Allow, but not Werkzeug's HTML."""
-    response = text(error.code or 500, error.name)
+    response = _expected(ServiceError(error.name, error.code))
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers[name] = value
@@ -55,4 +76,4 @@ def _race(error: IntegrityError) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     logger.error("A request failed", exc_info=error)
-    return text(500, "Internal server error")
+    return _expected(ServiceError("Internal server error"))

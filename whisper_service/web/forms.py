@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from flask import request
+from werkzeug.datastructures import MultiDict
 from werkzeug.formparser import FormDataParser
 
 from whisper_service.errors import InvalidRequest
@@ -34,7 +35,7 @@ class Part:
 class Form:
     """`parts` are in the order of the body."""
 
-    texts: dict[str, str]
+    texts: MultiDict[str, str]
     parts: list[Part]
 
 
@@ -80,4 +81,4 @@ def _parse(parser: FormDataParser, received: list[IncomingFile]) -> Form:
         # A browser sends an empty part without a name for a field that nobody filled.
         if file.filename or cast("IncomingFile", file.stream).size
     ]
-    return Form(texts.to_dict(), sorted(parts, key=lambda part: received.index(part.file)))
+    return Form(texts, sorted(parts, key=lambda part: received.index(part.file)))

@@ -8,8 +8,12 @@ from whisper_service.db import database
 from whisper_service.front_door import Head, Rules
 from whisper_service.storage import Storage
 from whisper_service.web import MAX_BODY_BYTES, PREFIX, auth, forms
+from whisper_service.web.errors import OPENAI_PREFIX, described
 
-_UPLOADS = re.compile(rf"POST {PREFIX}/files?|PATCH {PREFIX}/user")
+_UPLOADS = re.compile(
+    rf"POST {PREFIX}/files?|PATCH {PREFIX}/user"
+    rf"|POST {OPENAI_PREFIX}/audio/(transcriptions|translations)"
+)
 # A body lies on disk twice while it is cut into files: as it came, and what was cut.
 BODY_COPIES = 2
 
@@ -17,7 +21,13 @@ BODY_COPIES = 2
 def rules(config: Config, storage: Storage) -> Rules:
     judge = partial(_judge, config, storage)
     server = config.server
-    return Rules(judge, storage.has_room, server.connections_per_address, server.trusted_proxy)
+    return Rules(
+        judge,
+        described,
+        storage.has_room,
+        server.connections_per_address,
+        server.trusted_proxy,
+    )
 
 
 def _judge(config: Config, storage: Storage, head: Head) -> int:

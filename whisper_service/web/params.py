@@ -69,7 +69,9 @@ def optional_whole(body: dict[str, Any], name: str, most: int) -> int | None:
     return value
 
 
-def optional_decimal(body: dict[str, Any], name: str, most: int, *, places: int) -> Decimal | None:
+def optional_decimal(
+    body: dict[str, Any], name: str, most: float, *, places: int
+) -> Decimal | None:
     """Read a number from 0 to `most` that is exact with so many decimal places."""
     value = body.get(name)
     if value is None:
@@ -81,6 +83,24 @@ def optional_decimal(body: dict[str, Any], name: str, most: int, *, places: int)
     if number != round(number, places):
         raise InvalidRequest(f"{name} must have at most {places} decimal places")
     return number
+
+
+def optional_bool(body: dict[str, Any], name: str) -> bool:
+    """Read a switch of the body, false without one."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidRequest(f"{name} must be true or false")
+    return bool(value)
+
+
+def query_whole(name: str, most: int) -> int | None:
+    """Read a whole number from 1 to `most` out of the query, if it is there."""
+    value = _query_whole(name, 0)
+    if value == 0 and name not in request.args:
+        return None
+    if value is None or not 1 <= value <= most:
+        raise InvalidRequest(f"{name} must be an integer between 1 and {most}")
+    return value
 
 
 def page() -> tuple[int, int]:
@@ -110,7 +130,7 @@ def _query_whole(name: str, default: int) -> int | None:
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 16 else None
 
 
-def _check_bounds(value: int | Decimal, name: str, most: int) -> None:
+def _check_bounds(value: int | Decimal, name: str, most: float) -> None:
     if value < 0:
         raise InvalidRequest(f"{name} must be non-negative")
     if value > most:

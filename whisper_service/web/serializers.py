@@ -1,12 +1,16 @@
 """Rows as the JSON that clients see."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from whisper_service import billing, formats, transcriptions
+from whisper_service import billing, formats, jobs, transcriptions
 from whisper_service.admin import Statistics
+from whisper_service.cues import Layout
 from whisper_service.pages import Page
+from whisper_service.runs import Progress
 from whisper_service.tables import ApiToken, File, Session, Transcription, User
+from whisper_service.worker import Worker
 
 
 def timestamp(seconds: int) -> str:
@@ -107,20 +111,45 @@ def rejected_file(filename: str, code: str, message: str) -> dict[str, Any]:
     }
 
 
-def transcription(row: Transcription) -> dict[str, Any]:
-    """Render one in its format. A failed one tells why instead of what it holds."""
+@dataclass(frozen=True)
+class View:
+    """How a finished transcription is to be rendered: `format` None is the one of its order."""
+
+    format: str | None
+    layout: Layout
+
+
+def transcription(row: Transcription, view: View, worker: Worker) -> dict[str, Any]:
+    """Render one. A failed one tells why instead of what it holds; an unfinished one how it is."""
     transcript = transcriptions.transcript_of(row)
     answer: dict[str, Any] = {
         "uuid": row.uuid,
         "file_uuid": row.file_uuid,
         "model": row.model,
         "language": transcript.language if transcript else row.language,
-        "format": row.format,
+        "format": view.format or row.format,
         "status": row.status,
     }
     if row.status == "failed":
         answer["error"] = row.error
     answer["processed_at"] = timestamp(row.processed_at)
     if row.status != "failed":
-        answer["data"] = formats.FORMATS[row.format](transcript) if transcript else None
-    return answer
+        render = formats.FORMATS[view.format or row.format].render
+        answer["data"] = render(transcript, view.layout) if transcript else None
+    return answer | _under_way(row, worker)
+
+
+def _under_way(row: Transcription, worker: Worker) -> dict[str, Any]:
+    """Tell how far an unfinished one is. `eta_seconds` is null until the model's speed is known."""
+    if row.status == "pending":
+        ahead, seconds = jobs.ahead_of(row)
+        file = File.get_or_none(File.uuid == row.file_uuid)
+        seconds += ((file and file.samples) or 0) / billing.SAMPLES_PER_SECOND
+        eta = worker.seconds_for(row.model, seconds, queued=True)
+        return {"queue_position": ahead + 1, "eta_seconds": eta}
+    if row.status == "processing":
+        progress = worker.progress(str(row.claim)) or Progress(0.0, "")
+        left = (1 - progress.share) * (row.samples or 0) / billing.SAMPLES_PER_SECOND
+        eta = worker.seconds_for(row.model, left, queued=False)
+        return {"progress": int(100 * progress.share), "text": progress.text, "eta_seconds": eta}
+    return {}

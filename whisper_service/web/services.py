@@ -1,6 +1,7 @@
 """What the routes need of the running service."""
 
 import os
+import threading
 from typing import cast
 
 from flask import current_app
@@ -18,8 +19,11 @@ class Services:
         self.config = config
         self.storage = storage
         self.worker = worker
-        # A hash takes a core for a quarter of a second; other requests have to find a thread.
-        self.hashing = Turnstile(os.cpu_count() or 1, config.server.threads // 2)
+        # A hash takes a core for a quarter of a second; other requests have to find a thread. So
+        # there is room for one on each core, and for some who wait.
+        self.hashing = Turnstile((os.cpu_count() or 1) + config.server.threads // 4)
+        # So do requests that wait for something to happen.
+        self.waiting = threading.Semaphore(config.server.threads // 2)
         self.failures_of_account = FailureLimit(config.auth.failures_per_account)
         self.failures_from_address = FailureLimit(config.auth.failures_per_address)
 

@@ -1,0 +1,229 @@
+"""Databases of older and newer services, and files that are none."""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import DATA, ROOT, measured
+from tests.test_app import failure
+from tests.torture.harness import scale
+from whisper_service import db
+from whisper_service.errors import CommandError
+
+OLD = DATA / "schema-1.sql"
+ROWS = DATA / "rows-1.sql"
+KEPT = ("user", "session", "api_token", "file", "transcript", "transcription", "ledger")
+
+# Opens a database, and kills itself where the so many-th statement of its migration would begin.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from whisper_service import db
+
+path, left, broken = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+bring, execute = db._bring_up_to_date, db._execute_script
+
+def count(_statement):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def watched(*arguments):
+    db.database.connection().set_trace_callback(count)
+    bring(*arguments)
+
+def one_by_one(path, then=""):
+    db.database.connection().executescript(path.read_text() + then)
+
+db._bring_up_to_date = watched
+if broken:
+    db._execute_script = one_by_one
+db.open_database(path)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    db.database.close()
+
+
+def make(path: Path, schema: Path, then: str = ROWS.read_text()) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"PRAGMA journal_mode = wal; {schema.read_text()} {then}")
+    return path
+
+
+def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def shape(path: Path) -> dict[str, Any]:
+    """Tell all that SQLite knows of the tables, whatever the words that made them."""
+    found: dict[str, Any] = {"version": ask(path, "PRAGMA user_version")}
+    for _, table, *kind in ask(path, "PRAGMA table_list"):
+        pragmas = {
+            pragma: ask(path, f"PRAGMA {pragma}({table})")
+            for pragma in ("table_xinfo", "foreign_key_list")
+        }
+        indexes = {
+            (name, *rest): ask(path, f"PRAGMA index_xinfo({name})")
+            for _, name, *rest in ask(path, f"PRAGMA index_list({table})")
+        }
+        found[table] = (kind, pragmas, {str(key): value for key, value in indexes.items()})
+    triggers = ask(path, "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'")
+    found["triggers"] = [(*names, sql.split()) for *names, sql in triggers]
+    return found
+
+
+def rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Read the columns that version 1 had."""
+    old = sqlite3.connect(":memory:")
+    with closing(old):
+        old.executescript(OLD.read_text())
+        columns = {
+            table: ", ".join(row[1] for row in old.execute(f"PRAGMA table_info({table})"))
+            for table in KEPT
+        }
+    select = "SELECT {} FROM {}"
+    return {table: ask(path, select.format(columns[table], table)) for table in KEPT}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Read every file but an empty log and its index, which SQLite makes whenever it reads."""
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".db-shm"]
+    return {path.name: found for path in files if (found := path.read_bytes())}
+
+
+def test_an_old_database_comes_to_be_as_a_new_one(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.db", make(tmp_path / "service.db", OLD)
+    db.open_database(new)
+    db.database.close()
+    before = rows(old)
+    assert all(before.values())
+    db.open_database(old)
+    db.database.close()
+    assert shape(old) == shape(new)
+    assert rows(old) == before
+    assert ask(old, "PRAGMA integrity_check") == [("ok",)]
+    kept = tmp_path / "service-v1.db"
+    assert ask(kept, "PRAGMA user_version") == [(1,)]
+    assert rows(kept) == before
+
+
+def test_the_first_databases_lacked_two_indexes(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.db", make(tmp_path / "service.db", OLD)
+    ask(old, "DROP INDEX file_of_user")
+    ask(old, "DROP INDEX transcription_by_status_and_user")
+    for path in (new, old):
+        db.open_database(path)
+        db.database.close()
+    assert shape(old) == shape(new)
+
+
+def test_a_database_that_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "service.db"
+    for _ in range(2):
+        db.open_database(path)
+        db.database.close()
+    assert set(contents(tmp_path)) == {"service.db"}
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path, journal: str) -> None:
+    made, theirs = make(tmp_path / "made.db", db.SCHEMA, ""), tmp_path / "theirs"
+    theirs.mkdir()
+    with closing(sqlite3.connect(made)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        connection.executescript("PRAGMA user_version = 99; CREATE TABLE theirs (x);")
+        for path in tmp_path.glob("made.db*"):  # as a kill leaves them, the log not merged
+            shutil.copy(path, theirs / path.name.replace("made", "service"))
+    before = contents(theirs)
+    assert ("service.db-wal" in before) == (journal == "wal")
+    with pytest.raises(CommandError, match="schema version 99, but this service knows up to"):
+        db.open_database(theirs / "service.db")
+    assert contents(theirs) == before
+
+
+def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "service.db").write_text("a letter\n" * 1000)
+    before = contents(tmp_path)
+    storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path), "WHISPER_SERVICE_SERVER_PORT": "0"}
+    line = "error: The database service.db cannot be used: file is not a database"
+    assert failure(**storage) == line
+    assert failure("check", **storage) == line
+    assert contents(tmp_path) == before
+
+
+def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
+    path = make(tmp_path / "service.db", DATA / "schema-1.sql", "PRAGMA user_version = 0;")
+    before = contents(tmp_path)
+    with pytest.raises(CommandError, match="not one of this service"):
+        db.open_database(path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", [["check"], ["create-admin", "root"]])
+def test_beside_a_service_that_may_run_nothing_is_migrated(
+    tmp_path: Path, command: list[str]
+) -> None:
+    make(tmp_path / "service.db", OLD)
+    before = contents(tmp_path)
+    line = failure(*command, WHISPER_SERVICE_STORAGE_PATH=str(tmp_path))
+    assert line.startswith("error: The database has schema version 1: start the service once")
+    assert contents(tmp_path) == before
+
+
+def test_no_new_database_is_made_for_recordings_that_are_there(tmp_path: Path) -> None:
+    recording = tmp_path / "files" / ("0" * 32) / "original"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(b"the only copy")
+    storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path), "WHISPER_SERVICE_SERVER_PORT": "0"}
+    for _ in range(2):  # without service.db, then with one that is empty
+        for command in ([], ["create-admin", "root"]):
+            assert "holds recordings but no service.db" in failure(*command, **storage)
+        (tmp_path / "service.db").touch()
+    assert recording.exists()
+
+
+def attack(folder: Path, statement: int, broken: str = "") -> bool:
+    """Kill a migration before its so many-th statement. Tell whether it got so far at all.
+
+    Either the old or the new database has to be there, and a start has to lead to the new one.
+    """
+    folder.mkdir()
+    new, old = folder / "new.db", make(folder / "service.db", OLD)
+    db.open_database(new)
+    db.database.close()
+    first, before = shape(old), rows(old)
+    program = [sys.executable, "-c", KILLED, str(old), str(statement), broken]
+    done = subprocess.run(program, cwd=ROOT, env=measured(), check=False, timeout=60)
+    assert done.returncode in {0, -signal.SIGKILL}
+    assert shape(old) in (first, shape(new))
+    assert rows(old) == before
+    db.open_database(old)
+    db.database.close()
+    assert shape(old) == shape(new)
+    assert rows(old) == rows(folder / "service-v1.db") == before
+    return done.returncode != 0
+
+
+def test_a_migration_that_is_killed_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    statements = range(1, 21) if scale(20, 2) == 20 else (2, 5)
+    killed = [attack(tmp_path / str(number), number) for number in statements]
+    assert any(killed)
+
+
+def test_a_migration_in_pieces_would_be_found_out(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        attack(tmp_path / "broken", 3, "one by one")

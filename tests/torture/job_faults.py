@@ -1,0 +1,107 @@
+"""Ways to break the work on uploads and jobs, and the end of the service."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from peewee import fn
+
+from whisper_service import billing, confine, db, jobs, media
+from whisper_service.server import Server
+from whisper_service.storage import Storage
+
+
+def charge_apart() -> None:
+    charge = billing.charge
+
+    def apart(*arguments: Any) -> None:
+        charge(*arguments)
+        db.database.commit()
+        time.sleep(0.3)
+        db.database.begin("IMMEDIATE")
+
+    billing.charge = apart
+
+
+def place_later() -> None:
+    """Let an upload wait for its name, and those who want to read it wait for it."""
+    place, probe = Storage.place, media.probe
+
+    def later(storage: Storage, source: Path, target: Path) -> None:
+        if target.name != "original":
+            place(storage, source, target)
+            return
+        aside = storage.temporary()
+        source.rename(aside)
+        threading.Timer(1, place, (storage, aside, target)).start()
+
+    def patient(path: Path) -> media.Media:
+        deadline = time.monotonic() + 1.5
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return probe(path)
+
+    Storage.place, media.probe = later, patient
+
+
+def sweep_nothing() -> None:
+    Storage.sweep = lambda *_: None
+
+
+def leave_children() -> None:
+    confine.command = lambda _limits: []
+
+
+def answer_nothing_more() -> None:
+    Server._answer_rest = lambda _: None
+
+
+def burn_attempts() -> None:
+    jobs.put_back = lambda job: jobs.retry(job.claim)
+
+
+def forget_interrupted() -> None:
+    jobs.requeue_interrupted = lambda: None
+
+
+def claim_at_random() -> None:
+    claimable = jobs._claimable
+    jobs._claimable = lambda: claimable().order_by(fn.RANDOM())
+
+
+def leak_descriptors() -> None:
+    complete = jobs.complete
+
+    def leaking(*arguments: Any) -> None:
+        os.dup(0)
+        complete(*arguments)
+
+    jobs.complete = leaking
+
+
+def leave_temporary() -> None:
+    """Leave a file behind for each recording."""
+    encode = media.encode
+
+    def leaving(source: Path, kind: media.Media, converted: Path, *more: Any) -> None:
+        converted.with_suffix(".left").touch()
+        encode(source, kind, converted, *more)
+
+    media.encode = leaving
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "charge apart from claim": charge_apart,
+    "upload placed later": place_later,
+    "nothing swept": sweep_nothing,
+    "children left alone": leave_children,
+    "no answer at the end": answer_nothing_more,
+    "attempts burnt": burn_attempts,
+    "interrupted jobs forgotten": forget_interrupted,
+    "claims at random": claim_at_random,
+    "descriptors leak": leak_descriptors,
+    "temporary files left": leave_temporary,
+}

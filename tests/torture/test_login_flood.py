@@ -1,0 +1,104 @@
+"""People who guess passwords, 16 at once. To check one takes a core for a quarter of a second."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.test_server import Client
+from tests.torture.conftest import Figure
+from tests.torture.harness import FULL, scale, serving
+from tests.torture.load import Result, kind, loaded, plan
+from tests.wire import Answer, connected, head
+
+FLOODERS = 16
+# So many wrong guesses are for other limits to stop; here each is checked.
+UNLIMITED = {
+    "WHISPER_SERVICE_AUTH_FAILURES_PER_ACCOUNT": "1000000",
+    "WHISPER_SERVICE_AUTH_FAILURES_PER_ADDRESS": "1000000",
+}
+
+
+def login(name: str, password: str) -> bytes:
+    body = json.dumps({"username": name, "password": password}).encode()
+    return head("POST", "/user/login", Content_Length=len(body)) + body
+
+
+def flood(folder: Path, models: Path, seconds: float, broken: str = "") -> tuple[Result, Result]:
+    """Guess at passwords; return what the guesses came to, and other requests meanwhile."""
+    with serving(folder, models, broken=broken, **UNLIMITED) as server:
+        key = Client(server, "ann").headers["Authorization"]
+        guesses = [kind(name, 1, login(name, "no")) for name in ("ann", "bob", "carol")]
+        profile = [kind("profile", 1, head("GET", "/user", Authorization=key))]
+        guessing = plan(server.url, guesses, FLOODERS, seconds, patient=False)
+        using = plan(server.url, profile, 4, seconds, pause=0.02)
+        with loaded(guessing) as guessed, loaded(using) as used:
+            pass
+    assert set(guessed.statuses()) == {401, 429}
+    assert set(used.statuses()) == {200}
+    assert used.percentile(99) < (100 if FULL else 1000)
+    return guessed, used
+
+
+def test_a_flood_of_logins_leaves_others_their_time(
+    tiny_en_model: Path, tmp_path: Path, figure: Figure
+) -> None:
+    seconds = scale(20, 3)
+    guessed, used = flood(tmp_path, tiny_en_model.parent, seconds)
+    figure(
+        f"login flood, {FLOODERS} at once, {seconds} s",
+        "others' p99 < 100 ms",
+        f"p50 {used.percentile(50):.0f}, p99 {used.percentile(99):.0f} ms of {len(used.asked)}; "
+        f"{guessed.statuses()[401]} checked, {guessed.statuses()[429]} turned away",
+    )
+
+
+def test_without_a_turnstile_it_would_not(tiny_en_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        flood(tmp_path, tiny_en_model.parent, 1.5, "no turnstile")
+
+
+def compare(folder: Path, models: Path, rounds: int, broken: str = "") -> tuple[float, float]:
+    """Log in as somebody and as nobody, in turns; return the medians of the milliseconds."""
+    cost = {"WHISPER_SERVICE_AUTH_BCRYPT_COST": str(scale(12, 10))}
+    known, unknown = [], []
+    with serving(folder, models, broken=broken, **UNLIMITED, **cost) as server:
+        Client(server, "ann")
+        with connected(server) as wire:
+
+            def ask(name: str) -> Answer:
+                return wire.asked(login(name, "Wrong-Horse-9"))
+
+            answers = [ask("ann"), ask("nobody")]  # the first takes longer, whoever it is
+            for number in range(rounds):
+                known.append(timed(lambda: ask("ann")))
+                unknown.append(timed(lambda name=f"nobody-{number}": ask(name)))
+    assert {(answer.status, answer.text) for answer in answers} == {(401, "Authentication failed")}
+    medians = statistics.median(known), statistics.median(unknown)
+    assert abs(medians[0] - medians[1]) < (0.1 if FULL else 0.5) * max(medians)
+    return medians
+
+
+def timed(act: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    act()
+    return (time.perf_counter() - begun) * 1000
+
+
+def test_a_name_that_is_unknown_takes_as_long(
+    tiny_en_model: Path, tmp_path: Path, figure: Figure
+) -> None:
+    known, unknown = compare(tmp_path, tiny_en_model.parent, scale(40, 8))
+    figure(
+        "login with a known and an unknown name",
+        "medians differ < 10 %",
+        f"{known:.0f} and {unknown:.0f} ms: {abs(known - unknown) / max(known, unknown):.1%}",
+    )
+
+
+def test_a_name_that_shows_is_found_out(tiny_en_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        compare(tmp_path, tiny_en_model.parent, 5, "known names take longer")

@@ -1,0 +1,310 @@
+"""All that moves tokens, in any order, over a real database file."""
+
+import itertools
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from peewee import IntegrityError
+
+from tests.conftest import PASSWORD
+from tests.fakes import segment
+from tests.torture.conftest import Figure
+from tests.torture.harness import SEED, scale
+from whisper_service import admin, billing, checks, db, files, ids, jobs, transcriptions, users
+from whisper_service.config import Auth
+from whisper_service.jobs import Job
+from whisper_service.model_files import ModelFile
+from whisper_service.options import Options
+from whisper_service.storage import Storage
+from whisper_service.tables import File, LedgerEntry, Transcription, User
+from whisper_service.transcript import Transcript
+from whisper_service.transcriptions import Order
+
+STEPS = 50  # of one run, from an empty database
+# A real file, of which no disk waits for every commit.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the folder is its own
+RULES = Auth(bcrypt_cost=4)
+MODELS = [ModelFile(name, Path(name), 1, "1", is_english_only=False) for name in ("tiny", "large")]
+HEARD = Transcript("Hello.", "en", 1.0, [segment(0, 1, "Hello.")])
+PRICES = ["0", "0.07", "1", "1.000001", "2.5", "1000"]
+FORMATS = ["verbose_json", "srt", "vtt"]
+SAMPLES = st.sampled_from([1, 1600, 15_999, 16_000, 16_001, 1_600_000, 2_000_000])
+BALANCES = st.sampled_from([0, 1, 7, 100, 5000, billing.MAX_BALANCE])
+CHOICE = st.integers(0, 10**6)
+
+
+class Money(RuleBasedStateMachine):
+    """Accounts, files and jobs. What a step needs and is not there, it makes."""
+
+    steps: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
+        self.storage = Storage(Path(self.folder.name))
+        db.open_database(self.storage.database)
+        self.jobs: list[Job] = []
+        self.costs: dict[tuple[str, str], int] = {}  # of each run of each transcription
+        self.deleted: dict[str, int] = {}  # what they had cost
+
+    def teardown(self) -> None:
+        db.database.close()
+        self.folder.cleanup()
+
+    def count(self, step: str) -> None:
+        Money.steps[step] += 1
+
+    @initialize(balance=BALANCES)
+    def begin(self, balance: int) -> None:
+        self.register(balance)
+        self.register(5000)
+        self.upload(1, 16_000)
+
+    def register(self, balance: int) -> None:
+        users.register(f"user-{ids.uuid7()[-8:]}", PASSWORD, RULES, balance)
+
+    @rule(who=CHOICE, balance=BALANCES, price=st.sampled_from(PRICES))
+    def administer(self, who: int, balance: int, price: str) -> None:
+        """Come and go, and set a balance or a price: rarer than what becomes of jobs."""
+        self.count("administer")
+        user = one_of(User, who)
+        if who % 8 == 0 and User.select().count() > 2:
+            users.delete(user, PASSWORD, self.storage)
+        elif who % 8 == 1:
+            self.register(balance)
+        elif who % 2:
+            admin.update(user.uuid, balance, None)
+        else:
+            admin.update(user.uuid, None, Decimal(price))
+
+    def upload(self, who: int, samples: int) -> None:
+        File.create(
+            uuid=ids.uuid7(),
+            user_id=one_of(User, who).id,
+            hash=2 * ids.uuid7(),
+            filename="talk",
+            kind="audio",
+            status="ready",
+            content_type="audio/mpeg",
+            size_bytes=1,
+            samples=samples,
+            uploaded_at=0,
+        )
+
+    @rule(
+        what=CHOICE,
+        model=st.sampled_from(MODELS),
+        formats=st.lists(st.sampled_from(FORMATS), min_size=1, max_size=4),
+        new=st.none() | SAMPLES,
+    )
+    def submit(
+        self,
+        what: int,
+        model: ModelFile = MODELS[0],
+        formats: Sequence[str] = FORMATS,
+        new: int | None = 16_000,
+    ) -> None:
+        self.count("submit")
+        if new or not File.select().exists():
+            self.upload(what, new or 16_000)
+        file = one_of(File, what)
+        order = Order(model, "auto", formats, Options())
+        transcriptions.submit(User.get_by_id(file.user_id), file.uuid, order)
+
+    @rule(which=CHOICE)
+    def claim(self, which: int) -> None:
+        self.count("claim")
+        if not having("pending"):
+            self.submit(which)
+        prices = {user.id: user.price_micros for user in User.select()}
+        if job := jobs.claim_next(only_short=bool(which % 2)):
+            self.jobs.append(job)
+        self.note_costs(prices)
+
+    @precondition(lambda _: having("completed"))
+    @rule()
+    def complete_stored(self) -> None:
+        self.count("complete stored")
+        prices = {user.id: user.price_micros for user in User.select()}
+        jobs.complete_stored()
+        self.note_costs(prices)
+
+    def note_costs(self, prices: dict[int, int]) -> None:
+        for row in Transcription.select().where(Transcription.claim.is_null(is_null=False)):
+            if (row.uuid, row.claim) not in self.costs:
+                price = Fraction(prices[row.user_id], 10**6)
+                cost = ceil(ceil(Fraction(row.samples, 16_000)) * price)
+                self.costs[row.uuid, row.claim] = cost
+
+    @rule(which=CHOICE)
+    def complete(self, which: int) -> None:
+        self.count("complete")
+        self.end(which, lambda job: jobs.complete(job, HEARD))
+
+    @rule(which=CHOICE)
+    def fail(self, which: int) -> None:
+        self.count("fail")
+        self.end(which, lambda job: jobs.fail(job, "It broke"))
+
+    @rule(which=CHOICE)
+    def put_back(self, which: int) -> None:
+        self.count("put back")
+        self.end(which, jobs.put_back)
+
+    @rule(which=CHOICE)
+    def retry(self, which: int) -> None:
+        self.count("retry")
+        self.end(which, lambda job: jobs.retry(job.claim))
+
+    def end(self, which: int, how: Callable[[Job], None]) -> None:
+        """End a job, mostly one that runs: a worker may be late to speak up."""
+        if not having("processing"):
+            self.claim(which)
+        running = [job for job in self.jobs if jobs.is_wanted(job)]
+        among = running if running and which % 4 else self.jobs
+        if among:
+            how(among[which % len(among)])
+
+    @precondition(lambda _: having("processing"))
+    @rule()
+    def restart(self) -> None:
+        self.count("restart")
+        jobs.requeue_interrupted()
+
+    @precondition(lambda _: Transcription.select().exists())
+    @rule(which=CHOICE)
+    def delete(self, which: int) -> None:
+        self.count("delete")
+        row = one_of(Transcription, which)
+        transcriptions.delete(User.get_by_id(row.user_id), row.uuid)
+        self.deleted[row.uuid] = self.cost_of(row)
+
+    @precondition(lambda _: File.select().count() > 2)
+    @rule(which=CHOICE)
+    def delete_file(self, which: int) -> None:
+        self.count("delete file")
+        file = one_of(File, which)
+        files.delete(User.get_by_id(file.user_id), file.uuid, self.storage)
+
+    @precondition(lambda _: having("processing"))
+    @rule()
+    def race(self) -> None:
+        """Let the worker and a user come to the same job at once."""
+        self.count("race")
+        row = Transcription.get(Transcription.status == "processing")
+        other = threading.Thread(target=in_thread, args=(jobs.retry, row.claim))
+        other.start()
+        transcriptions.delete(User.get_by_id(row.user_id), row.uuid)
+        other.join(10)
+        self.deleted[row.uuid] = self.cost_of(row)
+
+    def cost_of(self, row: Transcription) -> int:
+        """Tell what a transcription costs as it is: something while it runs or is done for good."""
+        return self.costs[row.uuid, str(row.claim)] if row.status == "completed" else 0
+
+    @invariant()
+    def ledger_adds_up(self) -> None:
+        assert checks.wrong_balances() == []
+        assert not User.select().where(User.token_balance < 0).exists()
+
+    @invariant()
+    def each_is_paid_once_or_not_at_all(self) -> None:
+        paid = Counter[str]()
+        for entry in LedgerEntry.select().where(LedgerEntry.kind != "grant"):
+            paid[entry.subject] -= entry.amount
+            if entry.kind == "charge":
+                assert -entry.amount == self.costs[entry.subject, entry.claim]
+        for row in Transcription.select():
+            runs = row.status == "processing"
+            expected = self.costs[row.uuid, str(row.claim)] if runs else self.cost_of(row)
+            assert paid.pop(row.uuid, 0) == expected, row.status
+        for uuid, amount in paid.items():
+            assert amount == self.deleted[uuid]
+
+
+def having(status: str) -> bool:
+    return bool(Transcription.select().where(Transcription.status == status).exists())
+
+
+def one_of(table: Any, which: int) -> Any:
+    rows = list(table.select().order_by(table.id))
+    return rows[which % len(rows)]
+
+
+def in_thread(function: Callable[[str], None], argument: str) -> None:
+    with db.database.connection_context():
+        function(argument)
+
+
+def attack(steps: int) -> int:
+    """Take at least so many steps; return how many they were."""
+    Money.steps.clear()
+    for number in itertools.count(SEED):
+        run_state_machine_as_test(
+            seed(number)(Money),
+            settings=settings(
+                max_examples=5,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        if Money.steps.total() >= steps:
+            break
+    return Money.steps.total()
+
+
+def test_money(figure: Figure) -> None:
+    steps = scale(10_000, 300)
+    done = attack(steps)
+    figure(
+        f"money, {done} steps",
+        "balance = ledger, never below 0, each paid once or not at all",
+        ", ".join(f"{count} {step}" for step, count in Money.steps.most_common()),
+    )
+
+
+def refund_unwritten(subject: str, claim: str) -> None:
+    paid = LedgerEntry.get(LedgerEntry.subject == subject, LedgerEntry.claim == claim)
+    balance = User.token_balance - paid.amount
+    User.update(token_balance=balance).where(User.id == paid.user_id).execute()
+
+
+BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "a refund is forgotten": (billing, "refund", lambda *_: None),
+    "a refund is not written down": (billing, "refund", refund_unwritten),
+    "a second is rounded down": (billing, "cost", lambda samples, _: samples // 16_000),
+    "what ended can end again": (
+        jobs,
+        "_running",
+        lambda claim: Transcription.select().where(Transcription.claim == claim),
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_it_is_found_that(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    monkeypatch.setattr(*BROKEN[broken])
+    # The ledger's key may be the first to find it.
+    with pytest.raises((AssertionError, IntegrityError)):
+        attack(20_000)

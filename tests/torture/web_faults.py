@@ -1,0 +1,51 @@
+"""Ways to break the web's side of the service."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from whisper_service import front_door, ids, passwords, server
+from whisper_service.limits import Turnstile
+from whisper_service.web import services
+
+
+def set_deadlines(seconds: float) -> None:
+    front_door.HEADER_SECONDS = front_door.BODY_SECONDS = seconds
+
+
+def wait_for_ever() -> None:
+    """Have as few connections as waitress by itself, and no deadlines either."""
+    set_deadlines(math.inf)
+    server.MAX_CONNECTIONS = 100
+
+
+def let_all_hash() -> None:
+    services.Turnstile = lambda _most: Turnstile(1000)
+
+
+def know_names() -> None:
+    passwords.burn_time = lambda *_: None
+
+
+def trust_ids() -> None:
+    """Let what is no id fail as nobody expects."""
+    ids.parse = lambda text: UUID(text).hex
+
+
+def keep_bodies_in_memory() -> None:
+    create = server.create_server
+
+    def greedy(*arguments: Any, **more: Any) -> Any:
+        return create(*arguments, **more, inbuf_overflow=2**40)
+
+    server.create_server = greedy
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "no deadlines": wait_for_ever,
+    "no turnstile": let_all_hash,
+    "known names take longer": know_names,
+    "ids trusted": trust_ids,
+    "bodies in memory": keep_bodies_in_memory,
+}

@@ -1,0 +1,29 @@
+"""Ways to break the worker's side of the service."""
+
+from collections.abc import Callable
+
+from whisper_service import billing, jobs, worker
+from whisper_service.storage import IncomingFile
+
+
+def set_limit(seconds: float) -> None:
+    worker.SECONDS, worker.SECONDS_PER_SECOND = seconds, 0
+
+
+def forget_refunds() -> None:
+    billing.refund = lambda *_: None
+
+
+def never_give_up() -> None:
+    jobs.MAX_ATTEMPTS = 10**9
+
+
+def keep_refused_uploads() -> None:
+    IncomingFile.discard = IncomingFile.close
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "refund forgotten": forget_refunds,
+    "tried for ever": never_give_up,
+    "refused uploads kept": keep_refused_uploads,
+}

@@ -1,0 +1,193 @@
+"""Requests made from the document, and whether their answers are what it says."""
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import FailureGroup
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.conftest import PASSWORD
+from tests.torture.harness import SEED
+from tests.torture.world import OTHER, RECORDING, World
+from whisper_service.web import reference
+
+JSON = dict[str, Any]
+# Where the document tells in words what a schema cannot: valid data may be refused there.
+IN_WORDS = {
+    "register": "kinds of characters in a password",
+    "updateUser": "at least one field; a new password wants the old one; a picture that is one",
+    "updateAnyUser": "at least one field, with at most 6 decimal places",
+    "issueApiKey": "more than spaces",
+    "renameFile": "more than what is unsafe to show",
+    "orderTranscriptions": "what the model knows, and at most 6 decimal places",
+    "getTranscription": "max_line_count needs max_line_width",
+    "streamTranscription": "max_line_count needs max_line_width",
+    "createTranscription": "a file that is a recording, and what the model knows",
+    "createTranslation": "a file that is a recording, and what the model knows",
+}
+CONFIG = {"generation": {"allow-x00": False}}
+
+
+def walk(part: Any) -> Iterator[JSON]:
+    """Find all objects in a part of the document."""
+    if isinstance(part, dict):
+        yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from walk(inner)
+
+
+def operations(document: JSON) -> list[JSON]:
+    return [operation for item in document["paths"].values() for operation in item.values()]
+
+
+def bodies(document: JSON) -> list[JSON]:
+    """Find the schemas of all that is sent in a body."""
+    written = [operation.get("requestBody", {}) for operation in operations(document)]
+    named = {found["$ref"].rpartition("/")[2] for found in walk(written) if "$ref" in found}
+    schemas = document["components"]["schemas"]
+    return list(walk([written, [schemas[name] for name in named]]))
+
+
+def close(document: JSON) -> None:
+    """Let answers have nothing that is not written down."""
+    asked = [id(schema) for schema in bodies(document)]
+    answers = [operation["responses"] for operation in operations(document)]
+    for schema in walk([document["components"], answers]):
+        if "properties" in schema and id(schema) not in asked:
+            schema["additionalProperties"] = False
+
+
+def ground(document: JSON, world: World) -> None:
+    """Put what there is in the place of what is generated, so that valid requests come far."""
+    fields: JSON = {
+        "uuid": world.files,
+        "model": ["ggml-tiny.en"],
+        "language": ["auto", "en"],
+        "translate": [False],
+        "username": ["ann", "fresh"],
+        "password": [PASSWORD],
+        "new_password": [f"New-{PASSWORD}"],
+        "old_password": [PASSWORD],
+        "session_id": world.sessions,
+        "price_multiplier": [0.5],
+        "temperature": [0.5],
+    }
+    for record in bodies(document):
+        properties = record.get("properties", {})
+        for name in fields.keys() & properties.keys():
+            properties[name] = {"enum": fields[name]}
+    known = {**world.uuids, "name": fields["model"], "asset": ["swagger-ui.css", "index.html"]}
+    known["getTranscription"] = known["transcribe"] + world.files
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path":
+                    word = path.partition("/{")[0].rpartition("/")[2].rstrip("s")
+                    names = (operation["operationId"], parameter["name"], word)
+                    found = next(known[name] for name in names if name in known)
+                    parameter["schema"] = {"enum": found}
+
+
+def conform(world: World, number: int, only: str = "") -> dict[tuple[str, bool], list[int]]:
+    """Send so many valid and so many invalid requests to each operation; return the statuses.
+
+    Their keys are an operation and whether its requests were valid.
+
+    Whoever waits for a transcription finds that it was done meanwhile.
+    """
+    worker: Any = world.service.worker
+    worker.wait_for_news = lambda _seconds: world.service.work() or True
+    contents = [b"junk", world.picture, OTHER, RECORDING]
+    schemathesis.openapi.format("binary", st.sampled_from(contents))
+    statuses: dict[tuple[str, bool], list[int]] = {}
+    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        for result in _schema(world, mode).get_all_operations():
+            operation = result.ok()
+            name = operation.definition.raw["operationId"]
+            if only in {"", name} and (mode.is_positive or _can_be_invalid(operation)):
+                statuses[name, mode.is_positive] = _attack(world, operation, mode, number)
+    return statuses
+
+
+def _schema(world: World, mode: GenerationMode) -> Any:
+    written = json.loads(json.dumps(reference.document(world.service.settings)))
+    close(written)
+    if mode.is_positive:
+        ground(written, world)
+    schema = schemathesis.openapi.from_dict(written, config=SchemathesisConfig.from_dict(CONFIG))
+    schema.app = _whole(world)
+    return schema
+
+
+def _can_be_invalid(operation: APIOperation) -> bool:
+    """Tell whether there is anything to send that is more than any text."""
+    raw = operation.definition.raw
+    kinds = [parameter["schema"].get("type") for parameter in raw.get("parameters", ())]
+    return "requestBody" in raw or any(kind != "string" for kind in kinds)
+
+
+def _attack(world: World, operation: APIOperation, mode: GenerationMode, number: int) -> list[int]:
+    statuses = []
+
+    @seed(SEED + zlib.crc32(f"{operation.label} {mode}".encode()))
+    @settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(operation.as_strategy(generation_mode=mode))
+    def answers_as_written(case: Case) -> None:
+        try:
+            statuses.append(_checked(world, operation, case))
+        finally:
+            if operation.method != "get" or "audio" in operation.path:
+                world.put_back()
+
+    answers_as_written()
+    return statuses
+
+
+def _checked(world: World, operation: APIOperation, case: Case) -> int:
+    name = operation.definition.raw["operationId"].removesuffix("AtPlural")
+    headers = {"Authorization": _caller(world, operation)}
+    left = [positive_data_acceptance] if name in IN_WORDS else []
+    try:
+        return case.call_and_validate(headers=headers, excluded_checks=left).status_code
+    except FailureGroup as failures:
+        told = "\n".join(str(failure) for failure in failures.exceptions)
+        raise AssertionError(f"{case.as_curl_command()}\n{told}") from failures
+
+
+def _caller(world: World, operation: APIOperation) -> str:
+    by_tag = {"Administration": world.admin, "Accounts": world.ann}
+    caller = by_tag.get(operation.definition.raw["tags"][0], world.key)
+    assert caller.authorization
+    return caller.authorization
+
+
+def _whole(world: World) -> Callable[[JSON, Any], list[bytes]]:
+    """Read answers to their end and close them, as a server does."""
+
+    def application(environ: JSON, start_response: Any) -> list[bytes]:
+        environ["REMOTE_ADDR"] = "127.0.0.1"
+        answer: Any = world.app.wsgi_app(environ, start_response)
+        try:
+            return list(answer)
+        finally:
+            environ["wsgi.input"].close()  # a file, when the body is large
+            if hasattr(answer, "close"):
+                answer.close()
+
+    return application

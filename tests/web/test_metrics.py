@@ -1,0 +1,97 @@
+"""Figures for Prometheus, and which pages elsewhere may call the service."""
+
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import Api, Service
+from tests.speech import DATA
+
+ORIGIN = "https://example.org"
+
+
+def scrape(service: Service) -> dict[tuple[str, ...], float]:
+    text = service.client.get("/metrics").text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_what_was_done_is_counted(service: Service) -> None:
+    before = scrape(service)
+    ann = service.register()
+    (file,) = ann.upload(DATA / "austen-0880.wav")
+    order = {"uuid": file["uuid"], "model": "ggml-tiny.en"}
+    ann.post("/transcribe", order)
+    assert scrape(service)[("whisper_transcriptions_pending",)] == 1
+    service.work()
+    after = scrape(service)
+    assert after[("whisper_transcriptions_pending",)] == 0
+    assert after[("whisper_tokens_charged",)] == 3
+    assert after[("whisper_disk_free_bytes",)] > 0
+    for name in (
+        ("whisper_requests_total", "POST", "/api/v1/transcribe", "200"),
+        ("whisper_stage_seconds_count", "extract"),
+        ("whisper_stage_seconds_count", "encode"),
+        ("whisper_stage_seconds_count", "transcribe"),
+        ("whisper_real_time_factor_count", "ggml-tiny.en"),
+    ):
+        assert after[name] == before.get(name, 0) + 1, name
+    assert not any(file["uuid"] in label for sample in after for label in sample)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7", "2001:db8::7", "", "nonsense"])
+def test_strangers_see_no_figures(service: Service, address: str) -> None:
+    environ = {"REMOTE_ADDR": address}
+    assert service.client.get("/metrics", environ_overrides=environ).status_code == 404
+    server = replace(service.settings.server, public_metrics=True)
+    config = replace(service.settings, server=server)
+    service.client.application.extensions["services"].config = config
+    assert service.client.get("/metrics", environ_overrides=environ).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
+def test_this_machine_does(service: Service, address: str) -> None:
+    environ = {"REMOTE_ADDR": address}
+    assert service.client.get("/metrics", environ_overrides=environ).status_code == 200
+
+
+@pytest.fixture
+def page(service: Service) -> Api:
+    server = replace(service.settings.server, cors_origins=(ORIGIN,))
+    config = replace(service.settings, server=server)
+    service.client.application.extensions["services"].config = config
+    return service.anyone
+
+
+def preflight(api: Api, origin: str, expect: int) -> dict[str, str]:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    return dict(api.call("OPTIONS", "/file", expect, headers=headers).headers)
+
+
+def test_a_page_that_is_listed_may_call(page: Api) -> None:
+    told = preflight(page, ORIGIN, 204)
+    assert told["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Authorization" in told["Access-Control-Allow-Headers"]
+    assert "PATCH" in told["Access-Control-Allow-Methods"]
+    answer = page.call("GET", "/health", headers={"Origin": ORIGIN}).headers
+    assert answer["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Access-Control-Allow-Credentials" not in answer
+    assert answer["Vary"] == "Origin"
+    refused = page.call("GET", "/user", 401, headers={"Origin": ORIGIN}).headers
+    assert refused["Access-Control-Allow-Origin"] == ORIGIN, "the page has to see the error"
+
+
+def test_no_other_page_may(page: Api, service: Service) -> None:
+    for origin in ("https://example.com", "null", f"{ORIGIN}.evil.test", ORIGIN.upper()):
+        assert "Access-Control-Allow-Origin" not in preflight(page, origin, 405)
+        answer = page.call("GET", "/health", headers={"Origin": origin}).headers
+        assert "Access-Control-Allow-Origin" not in answer
+        assert answer["Vary"] == "Origin"
+
+
+def test_none_may_at_first(service: Service) -> None:
+    assert "Access-Control-Allow-Origin" not in preflight(service.anyone, ORIGIN, 405)

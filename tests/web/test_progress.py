@@ -1,0 +1,153 @@
+"""What somebody who waits gets to see, and how they are told."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.conftest import Api, Service
+from tests.fakes import FakeEngine
+from tests.speech import DATA
+from tests.test_media import ffmpeg
+
+
+@pytest.fixture
+def ann(service: Service) -> Api:
+    return service.register()
+
+
+@pytest.fixture
+def short(ann: Api) -> str:
+    return ann.upload(DATA / "austen-0880.wav")[0]["uuid"]
+
+
+def order(api: Api, file: str, **fields: object) -> str:
+    body = {"uuid": file, "model": "ggml-tiny.en", **fields}
+    return api.post("/transcribe", body)["transcriptions"][0]["uuid"]
+
+
+def test_who_waits_sees_their_place(service: Service, ann: Api, short: str) -> None:
+    (other,) = ann.upload(DATA / "jfk.wav")
+    first, again, second = (order(ann, uuid) for uuid in (short, short, other["uuid"]))
+    places = {uuid: service.anyone.get(f"/transcribe/{uuid}") for uuid in (first, again, second)}
+    assert [place["queue_position"] for place in places.values()] == [1, 1, 2]
+    assert places[second]["eta_seconds"] is None
+    service.work()
+    third = order(ann, short, language="en")
+    answer = service.anyone.get(f"/transcribe/{third}")
+    assert answer["queue_position"] == 1
+    assert answer["eta_seconds"] >= 1
+    assert "queue_position" not in service.anyone.get(f"/transcribe/{first}")
+
+
+def test_a_running_one_tells_how_far_it_is_and_what_was_said(
+    service: Service, ann: Api, tmp_path
+) -> None:
+    ffmpeg("-stream_loop", "3", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
+    (file,) = ann.upload(tmp_path / "talk.mp3")
+    uuid = order(ann, file["uuid"])
+    seen: list[dict[str, Any]] = []
+    service.convert_once()
+    look = lambda: seen.append(service.anyone.get(f"/transcribe/{uuid}"))  # noqa: E731
+    service.transcribe(FakeEngine(look))
+    assert {answer["status"] for answer in seen} == {"processing"}
+    assert [answer["progress"] for answer in seen] == sorted(
+        {answer["progress"] for answer in seen}
+    )
+    assert (seen[0]["progress"], seen[0]["text"], seen[0]["eta_seconds"]) == (0, "", None)
+    assert 50 < seen[-1]["progress"] < 100
+    assert seen[-1]["text"] == " ".join(["Hello world."] * (len(seen) - 1))
+    assert seen[-1]["eta_seconds"] >= 1
+    final = service.anyone.get(f"/transcribe/{uuid}")
+    assert "progress" not in final
+    assert "text" not in final
+
+
+def later(step: Callable[[], object]) -> threading.Timer:
+    timer = threading.Timer(0.3, step)
+    timer.start()
+    return timer
+
+
+def fresh(service: Service) -> Api:
+    """A client for another thread."""
+    return replace(service.anyone, client=service.client.application.test_client())
+
+
+def test_waiting_ends_when_the_status_changes(service: Service, ann: Api, short: str) -> None:
+    uuid = order(ann, short)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(fresh(service).get, f"/transcribe/{uuid}?wait=30")
+        service.convert_once()
+        assert not waiting.done()
+        service.transcribe(service.engine)
+        assert waiting.result(10)["status"] in {"processing", "completed"}
+    started = time.monotonic()
+    assert service.anyone.get(f"/transcribe/{uuid}?wait=30")["status"] == "completed"
+    assert time.monotonic() - started < 10
+
+
+def test_waiting_ends_after_its_time(service: Service, ann: Api, short: str) -> None:
+    uuid = order(ann, short)
+    started = time.monotonic()
+    assert service.anyone.get(f"/transcribe/{uuid}?wait=1")["status"] == "pending"
+    assert 1 <= time.monotonic() - started < 10
+
+
+def test_no_more_wait_than_may(service: Service, ann: Api, short: str) -> None:
+    uuid = order(ann, short)
+    places = service.client.application.extensions["services"].waiting
+    while places.acquire(blocking=False):
+        pass
+    started = time.monotonic()
+    assert service.anyone.get(f"/transcribe/{uuid}?wait=30")["status"] == "pending"
+    assert time.monotonic() - started < 10
+    message = service.anyone.error("GET", f"/transcribe/{uuid}/events", 429)
+    assert message == "Too many requests are waiting. Ask for the status instead"
+
+
+@pytest.mark.parametrize("wait", ["0", "61", "x", "-1", "1.5"])
+def test_a_wait_that_makes_no_sense(service: Service, ann: Api, short: str, wait: str) -> None:
+    uuid = order(ann, short)
+    message = service.anyone.error("GET", f"/transcribe/{uuid}?wait={wait}", 400)
+    assert message == "wait must be an integer between 1 and 60"
+
+
+def test_events_tell_each_change_until_the_end(service: Service, ann: Api, short: str) -> None:
+    uuid = order(ann, short)
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(fresh(service).call, "GET", f"/transcribe/{uuid}/events")
+        service.convert_once()
+        service.transcribe(service.engine)
+        response = stream.result(20)
+    assert response.content_type == "text/event-stream; charset=utf-8"
+    events = [event.split("\n") for event in response.text.strip().split("\n\n")]
+    assert {lines[0] for lines in events} == {"event: status"}
+    answers = [json.loads(lines[1].removeprefix("data: ")) for lines in events]
+    assert answers[0]["status"] == "pending"
+    assert answers[-1]["data"]["text"] == "Hello world."
+    assert answers[-1] == service.anyone.get(f"/transcribe/{uuid}")
+
+
+def test_events_end_with_a_deletion_and_free_their_place(
+    service: Service, ann: Api, short: str
+) -> None:
+    uuid = order(ann, short)
+    places = service.client.application.extensions["services"].waiting
+    before = places._value
+    with ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(fresh(service).call, "GET", f"/transcribe/{uuid}/events")
+        later(
+            lambda: replace(ann, client=fresh(service).client).call("DELETE", f"/transcribe/{uuid}")
+        )
+        assert stream.result(20).text.count("event: status") == 1
+    assert places._value == before
+    assert (
+        service.anyone.error("GET", f"/transcribe/{uuid}/events", 404) == "Transcription not found"
+    )
+    assert service.anyone.call("HEAD", f"/transcribe/{order(ann, short)}/events").data == b""

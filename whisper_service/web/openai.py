@@ -1,0 +1,189 @@
+"""OpenAI's dialect of the same service: what its clients send to `/v1` and expect of it.
+
+See platform.openai.com/docs/api-reference/audio. A request there is answered when the work is done.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Blueprint, Response, request
+from werkzeug.datastructures import MultiDict
+
+from whisper_service import model_files, transcriptions, uploads
+from whisper_service.cues import Layout
+from whisper_service.errors import (
+    InvalidRequest,
+    NotFound,
+    QuotaExceeded,
+    ServiceError,
+    TooManyRequests,
+    Unavailable,
+)
+from whisper_service.formats import FORMATS
+from whisper_service.jobs import INSUFFICIENT
+from whisper_service.model_files import ModelFile
+from whisper_service.options import MAX_PROMPT, MAX_TEMPERATURE, Options
+from whisper_service.tables import Transcription
+from whisper_service.transcript import Transcript
+from whisper_service.transcriptions import Order
+from whisper_service.web import forms, params
+from whisper_service.web.auth import current_user
+from whisper_service.web.services import services
+
+private = Blueprint("openai", __name__)
+
+DEFAULT_MODEL = "whisper-1"
+RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+GRANULARITIES = {"segment", "word"}
+GRANULARITY_FIELDS = ("timestamp_granularities[]", "timestamp_granularities")
+# How OpenAI's own clients tell that they ask for the same thing once more.
+RETRY_HEADER = "X-Stainless-Retry-Count"
+
+
+@private.post("/audio/transcriptions")
+def transcribe() -> Response:
+    return _answer(translate=False)
+
+
+@private.post("/audio/translations")
+def translate() -> Response:
+    return _answer(translate=True)
+
+
+@private.get("/models")
+def models() -> dict[str, Any]:
+    folder = services().config.models.path
+    found = {model.name: model for model in model_files.available(folder)}
+    default = found.get(services().config.models.default)
+    if default:
+        found[DEFAULT_MODEL] = default
+    return {"object": "list", "data": [_model(name, found[name]) for name in found]}
+
+
+@private.get("/models/<name>")
+def model(name: str) -> dict[str, Any]:
+    return _model(name, _find_model(name))
+
+
+def _answer(*, translate: bool) -> Response:
+    with forms.received_form(services().config.storage.max_upload_bytes) as form:
+        part = next((part for part in form.parts if part.field == "file"), None)
+        if part is None:
+            raise InvalidRequest("Missing file")
+        response_format = _one_of(form.texts, "response_format", RESPONSE_FORMATS)
+        granularities = _granularities(form.texts)
+        words = "word" in granularities
+        if words and response_format != "verbose_json":
+            raise InvalidRequest("timestamp_granularities needs response_format verbose_json")
+        order = _order(form.texts, translate=translate, words=words)
+        with _place():
+            file, _ = uploads.store(current_user(), part.file, part.filename, services().storage)
+            transcript = _wait(_ordered(file.uuid, order).uuid)
+    return _render(transcript, response_format, granularities)
+
+
+def _order(texts: MultiDict[str, str], *, translate: bool, words: bool) -> Order:
+    model = _find_model(params.text(texts, "model", missing="Missing model"))
+    prompt = params.optional_text(texts, "prompt") or ""
+    # As the model does, which sees the last 224 tokens of it.
+    options = Options(translate, prompt[-MAX_PROMPT:], words, _temperature(texts))
+    language = "auto" if translate else params.optional_text(texts, "language") or "auto"
+    return Order(model, language.lower(), ["verbose_json"], options)
+
+
+def _ordered(file_uuid: str, order: Order) -> Transcription:
+    """Join a transcription that is the same, or queue one.
+
+    A client that asks again after its connection broke shall not pay again: what has not ended
+    is joined by whoever asks, what has ended by a client that says that it asks again.
+    """
+    retried = request.headers.get(RETRY_HEADER, "0") != "0"
+    found = transcriptions.find_same(current_user(), file_uuid, order, completed=retried)
+    if found:
+        return found
+    (queued,) = transcriptions.submit(current_user(), file_uuid, order)
+    services().worker.wake()
+    return queued
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Be one of the threads that may wait. Raises TooManyRequests when there are enough."""
+    places = services().waiting
+    if not places.acquire(blocking=False):
+        raise TooManyRequests("The server is busy. Try again in a few seconds", 5)
+    try:
+        yield
+    finally:
+        places.release()
+
+
+def _wait(uuid: str) -> Transcript:
+    is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    while not is_gone():
+        row = transcriptions.find(uuid)
+        if row is None:
+            raise NotFound("The transcription was deleted")
+        if row.status == "failed":
+            raise _failure(str(row.error))
+        transcript = transcriptions.transcript_of(row)
+        if transcript:
+            return transcript
+        if not services().worker.wait_for_news(1):
+            break
+    raise Unavailable("The server is ending; the transcription goes on when it starts again")
+
+
+def _failure(error: str) -> ServiceError:
+    return QuotaExceeded(error) if error.startswith(INSUFFICIENT) else InvalidRequest(error)
+
+
+def _render(transcript: Transcript, name: str, granularities: set[str]) -> Response:
+    if name == "text":
+        return Response(f"{transcript.text}\n", mimetype="text/plain")
+    data = FORMATS[name].render(transcript, Layout())
+    if name in {"srt", "vtt"}:
+        return Response(f"{data['text']}\n", mimetype="text/plain")
+    if name == "verbose_json":
+        if "segment" not in granularities:
+            del data["segments"]
+        for segment in data.get("segments", ()):
+            segment["seek"] = round(segment["start"] * 100)
+    data["usage"] = {"type": "duration", "seconds": -int(-transcript.duration // 1)}
+    return Response(json.dumps(data, ensure_ascii=False), mimetype="application/json")
+
+
+def _find_model(name: str) -> ModelFile:
+    config = services().config.models
+    return model_files.find(config.path, config.default if name == DEFAULT_MODEL else name)
+
+
+def _model(name: str, model: ModelFile) -> dict[str, Any]:
+    created = int(model.path.stat().st_mtime)
+    return {"id": name, "object": "model", "created": created, "owned_by": "whisper-service"}
+
+
+def _granularities(texts: MultiDict[str, str]) -> set[str]:
+    asked = {value for field in GRANULARITY_FIELDS for value in texts.getlist(field)}
+    if not asked <= GRANULARITIES:
+        raise InvalidRequest("timestamp_granularities must be segment or word")
+    return asked or {"segment"}
+
+
+def _one_of(texts: MultiDict[str, str], name: str, known: Sequence[str]) -> str:
+    value = texts.get(name) or known[0]
+    if value not in known:
+        raise InvalidRequest(f"{name} must be one of: {', '.join(known)}")
+    return value
+
+
+def _temperature(texts: MultiDict[str, str]) -> float:
+    try:
+        value = float(texts.get("temperature") or 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= MAX_TEMPERATURE:
+        raise InvalidRequest(f"temperature must be a number from 0 to {MAX_TEMPERATURE}")
+    return round(value, 6)

@@ -1,0 +1,83 @@
+"""Requests that stay until something has changed, so that nobody has to ask again and again.
+
+Each holds a thread meanwhile: there is room for so many, and the others are not kept waiting.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flask import Response
+
+from whisper_service.errors import ServiceError, TooManyRequests
+from whisper_service.web.services import Services
+
+# A line now and then keeps proxies from ending a stream, and shows that its client is gone.
+HEARTBEAT_SECONDS = 15
+
+Look = Callable[[], dict[str, Any]]
+
+
+def until_changed(services: Services, look: Look, seconds: float) -> dict[str, Any]:
+    """Answer when the status has become another one, at the latest after so many seconds.
+
+    When as many wait as may, it is answered at once.
+    """
+    first = answer = look()
+    if not seconds or not services.waiting.acquire(blocking=False):
+        return answer
+    try:
+        until = time.monotonic() + seconds
+        while answer["status"] == first["status"] and not _is_final(answer):
+            left = until - time.monotonic()
+            if left <= 0 or not services.worker.wait_for_news(left):
+                break
+            answer = look()
+    finally:
+        services.waiting.release()
+    return answer
+
+
+def stream(services: Services, look: Look, is_gone: Callable[[], bool]) -> Response:
+    """Answer with server-sent events (WHATWG HTML, section 9.2) until the end is reached.
+
+    Raises TooManyRequests when as many wait as may.
+    """
+    first = look()
+    if not services.waiting.acquire(blocking=False):
+        raise TooManyRequests("Too many requests are waiting. Ask for the status instead", 5)
+    response = Response(_events(services, look, is_gone, first), mimetype="text/event-stream")
+    response.call_on_close(services.waiting.release)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _events(
+    services: Services, look: Look, is_gone: Callable[[], bool], answer: dict[str, Any]
+) -> Iterator[str]:
+    yield _event(answer)
+    told, sent = answer, time.monotonic()
+    while not (_is_final(told) or is_gone()) and services.worker.wait_for_news(HEARTBEAT_SECONDS):
+        try:
+            answer = look()
+        except ServiceError:
+            return  # it was deleted
+        if _news(answer) != _news(told):
+            yield _event(answer)
+            told, sent = answer, time.monotonic()
+        elif time.monotonic() - sent > HEARTBEAT_SECONDS:
+            yield ":\n\n"
+            sent = time.monotonic()
+
+
+def _event(answer: dict[str, Any]) -> str:
+    return f"event: status\ndata: {json.dumps(answer, ensure_ascii=False)}\n\n"
+
+
+def _news(answer: dict[str, Any]) -> list[Any]:
+    return [answer.get(name) for name in ("status", "queue_position", "progress", "text")]
+
+
+def _is_final(answer: dict[str, Any]) -> bool:
+    return answer["status"] in {"completed", "failed"}
