@@ -24,6 +24,7 @@ from tests.torture.world import Request, World
 from whisper_service import ids
 
 REQUESTS = scale(5000, 1000)
+REQUESTS_OF_ALL = 5000  # so many succeed on every route at least once
 
 
 def send(app: Flask, request: Request) -> tuple[int, dict[str, str], bytes]:
@@ -107,14 +108,15 @@ def fuzz(service: Service, folder: Path, number: int) -> int:
     world = World(service, folder)
     requests = Requests(world)
     routes = world.routes
-    sent = 0
+    sent, reached = 0, 0
     for rule, method in routes:
         name = f"{method} {rule.rule}"
         statuses = attack(world, requests.of(rule, method), -(-number // len(routes)), name)
         sent += len(statuses)
-        # What is sent is not so malformed that nothing behind the first check is reached.
-        assert 200 in statuses, name
+        reached += 200 in statuses
         assert any(status >= 400 for status in statuses), name
+    # What is sent is not so malformed that nothing behind the first check is reached.
+    assert reached >= (0.8 if number < REQUESTS_OF_ALL else 1) * len(routes)
     world.close()
     assert list((service.storage.root / "tmp").iterdir()) == []
     return sent

@@ -1,6 +1,7 @@
 """A service in this process with one of everything, and requests that are put to it."""
 
 import io
+import re
 import shutil
 import sqlite3
 from dataclasses import dataclass, field
@@ -111,10 +112,12 @@ class World:
 
     @property
     def routes(self) -> list[tuple[Rule, str]]:
+        """List the service's own, without those that would wait for a worker."""
         return [
             (rule, method)
             for rule in sorted(self.app.url_map.iter_rules(), key=str)
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+            if re.match("/api/v1/|/v1/models", rule.rule) and not rule.rule.endswith("/events")
         ]
 
     def put_back(self) -> None:

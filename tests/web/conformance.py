@@ -101,9 +101,8 @@ def ground(document: JSON, world: World) -> None:
 def conform(world: World, number: int, only: str = "") -> dict[tuple[str, bool], list[int]]:
     """Send so many valid and so many invalid requests to each operation; return the statuses.
 
-    Their keys are an operation and whether its requests were valid.
-
-    Whoever waits for a transcription finds that it was done meanwhile.
+    Their keys are an operation and whether its requests were valid. Whoever waits for a
+    transcription finds that it was done meanwhile.
     """
     worker: Any = world.service.worker
     worker.wait_for_news = lambda _seconds: world.service.work() or True
@@ -152,7 +151,7 @@ def _attack(world: World, operation: APIOperation, mode: GenerationMode, number:
         try:
             statuses.append(_checked(world, operation, case))
         finally:
-            if operation.method != "get" or "audio" in operation.path:
+            if operation.method != "get" or "transcribe" in operation.path:
                 world.put_back()
 
     answers_as_written()

@@ -16,9 +16,11 @@ from flask import Response, abort
 from schemathesis.core.errors import SchemathesisError
 
 from tests.conftest import Service
+from tests.fakes import FakeEngine
+from tests.speech import DATA
 from tests.torture.harness import scale
 from tests.torture.world import World
-from tests.web.conformance import IN_WORDS, JSON, conform, operations, walk
+from tests.web.conformance import IN_WORDS, JSON, close, conform, operations, walk
 from whisper_service.errors import ServiceError
 from whisper_service.tables import User
 from whisper_service.web import auth, params, serializers
@@ -119,6 +121,32 @@ def test_it_tells_how_it_is_configured(document: JSON, service: Service) -> None
     assert password["minLength"] == service.settings.auth.password_min_length
 
 
+def test_a_transcription_is_as_written_at_all_times(service: Service, document: JSON) -> None:
+    ann = service.register()
+    (file,) = ann.upload(DATA / "austen-0880.wav")
+    order = {"uuid": file["uuid"], "model": "ggml-tiny.en", "word_timestamps": True}
+    uuid = ann.post("/transcribe", order)["transcriptions"][0]["uuid"]
+    seen: list[JSON] = []
+    look = lambda: seen.append(service.anyone.get(f"/transcribe/{uuid}"))  # noqa: E731
+    look()
+    service.convert_once()
+    service.transcribe(FakeEngine(look))
+    look()
+    uuid = ann.post("/transcribe", {**order, "language": "en"})["transcriptions"][0]["uuid"]
+    ann.call("DELETE", f"/file/{file['uuid']}")
+    look()
+    statuses = [answer["status"] for answer in seen]
+    assert statuses == ["pending", "processing", "completed", "failed"]
+    close(document)
+    reference = {"$ref": "#/components/schemas/Transcription", "components": document["components"]}
+    for answer in seen:
+        jsonschema_rs.validate(reference, answer)
+        for name in answer:
+            less = {key: value for key, value in answer.items() if key != name}
+            assert not jsonschema_rs.is_valid(reference, less), name
+            assert not jsonschema_rs.is_valid(reference, {**answer, "more": 1})
+
+
 def test_all_answers_are_as_written(world: World) -> None:
     statuses = conform(world, REQUESTS)
     # What is sent comes far. Only where more is wanted than a schema can say may all be refused.
@@ -185,6 +213,7 @@ def test_the_page_runs_no_script_but_its_own(service: Service) -> None:
     assert len(inline) == 1
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
     assert policy["connect-src"] == "'self'"
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
     assert not re.search("https?:|\\*", page.headers["Content-Security-Policy"])
 
 

@@ -15,9 +15,9 @@ from whisper_service.web.services import services
 
 PAGE = "/docs"
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-# Styles are set from scripts; what a try-out downloads is shown from memory.
+# What a try-out downloads is shown from memory.
 _POLICY = (
-    "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self' {scripts}; style-src 'self'; "
     "img-src 'self' data: blob:; media-src blob:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
