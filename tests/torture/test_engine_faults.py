@@ -55,7 +55,13 @@ def others(client: Client, seconds: float) -> Plan:
     url = client.site.url()
     request = f"GET /api/v1/transcribe/{uuid} HTTP/1.1\r\nHost: here\r\n\r\n"
     return Plan(
-        url, [Kind("status", 1, request)], seed=SEED, clients=4, seconds=seconds, pause=0.02
+        url,
+        [Kind("status", 1, request)],
+        seed=SEED,
+        clients=4,
+        seconds=seconds,
+        pause=0.02,
+        patience=30,
     )
 
 

@@ -1,6 +1,7 @@
 """Damaged files of all containers, straight through ffmpeg and through a running service."""
 
 import os
+import resource
 import subprocess
 import threading
 import time
@@ -130,7 +131,9 @@ def test_damaged_files(
     noticed = [record for record in caplog.records if "ended by signal" in record.message]
     assert len(noticed) == signals
     assert slowest < RUN_SECONDS
-    assert largest < MEMORY_KB
+    # What this process held when it started a program counts as the program's.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert largest < max(MEMORY_KB, 1.1 * own)
 
 
 def take_any_code_for_success(monkeypatch: pytest.MonkeyPatch) -> None:

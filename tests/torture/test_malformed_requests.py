@@ -40,7 +40,7 @@ def check(request: Request, status: int, headers: dict[str, str], body: bytes) -
         value.encode("latin-1")
         assert not {"\r", "\n", "\0"} & set(value)
     if status >= 400:
-        is_openais = unquote(request.path).startswith("/v1/")
+        is_openais = re.match("/+v1/", unquote(request.path))
         assert kind == (JSON if is_openais else "text/plain; charset=utf-8")
         assert body.strip() or request.method == "HEAD"
     elif kind == JSON:

@@ -77,6 +77,14 @@ def test_every_route_has_a_policy(service: Service) -> None:
         ("HEAD", "/api/v1/transcribe/<uuid>/events"),
         ("GET", "/metrics"),
         ("HEAD", "/metrics"),
+        ("GET", "/openapi.json"),
+        ("HEAD", "/openapi.json"),
+        ("GET", "/docs"),
+        ("HEAD", "/docs"),
+        ("GET", "/docs/"),
+        ("HEAD", "/docs/"),
+        ("GET", "/docs/<path:path>"),
+        ("HEAD", "/docs/<path:path>"),
     }
 
 
