@@ -12,7 +12,7 @@ from tests.speech import DATA
 from tests.test_server import Client
 from tests.torture.harness import start
 from tests.wire import Wire, connected, head
-from whisper_service.front_door import PARSED_BYTES
+from whisper_service.reception import PARSED_BYTES
 from whisper_service.web import MAX_BODY_BYTES
 from whisper_service.web.forms import MAX_AVATAR_BYTES, max_body_bytes
 

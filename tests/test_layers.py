@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "whisper_service"
 LAYERS = (
     "errors options transcript languages containers filenames chunks vad confine confined",
     "cues",
-    "config ids formats ggml limits front_door logs metrics",
+    "config ids formats ggml limits reception logs metrics",
+    "front_door",
     "db passwords storage media engine whisper_cpp model_sources",
     "tables",
     "billing model_files sessions api_tokens pages partials",
@@ -26,7 +27,7 @@ LAYERS = (
 ROOMS = {
     "flask": {"web"},
     "werkzeug": {"web"},
-    "waitress": {"server", "front_door"},
+    "waitress": {"server", "front_door", "reception"},
     "bcrypt": {"passwords"},
     "prometheus_client": {"metrics", "web"},
     "flask_swagger_ui": {"web"},

@@ -1,5 +1,6 @@
 """The whole service in a process of its own, with real weights, over HTTP."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -244,3 +245,22 @@ def is_running(pid: int) -> bool:
 
 def ticks(pid: int) -> int:
     return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+
+
+def test_events_come_as_things_happen(live_server: LiveServer, tmp_path: Path) -> None:
+    client = Client(live_server, "listener")
+    ffmpeg("-stream_loop", "20", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
+    (uuid,) = client.transcribe(client.upload(tmp_path / "talk.mp3"))
+    url = f"{client.url}/transcribe/{uuid}/events"
+    seen = []
+    with requests.get(url, stream=True, timeout=TIMEOUT) as stream:
+        for line in stream.iter_lines():
+            if line.startswith(b"data: "):
+                now = client.call("GET", f"/transcribe/{uuid}")["status"]
+                seen.append((json.loads(line.removeprefix(b"data: ")), now))
+    answers = [answer for answer, _ in seen]
+    assert answers[-1]["status"] == "completed"
+    shares = [answer["progress"] for answer in answers if answer["status"] == "processing"]
+    assert len(shares) >= 5
+    assert shares == sorted(shares)
+    assert all(now != "completed" for _, now in seen[:3]), "it was not told at the end alone"

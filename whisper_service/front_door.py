@@ -1,74 +1,29 @@
-"""The front door: what is refused before its body has come, and who may stay connected.
+"""The front door: who may be connected, and for how long.
 
-Waitress asks the application once a request has been received whole. So a stranger could fill the
-disk, and a client that sends a byte a minute could hold its connection for ever: this is its
-parser and its connection with the rules that have to hold earlier.
+A client that sends a byte a minute, or reads none, could hold its connection for ever: this is
+waitress's connection with an end to that, and with one in order when the service ends.
 """
 
-import errno
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer
 
-from whisper_service.errors import (
-    InvalidRequest,
-    RequestTimeout,
-    ServiceError,
-    StorageFull,
-    TooLarge,
-    TooManyRequests,
-)
+from whisper_service.errors import RequestTimeout, TooManyRequests
+from whisper_service.reception import PARSED_BYTES, Parser, Rules
 
 HEADER_SECONDS = 10.0
 # A body has to bring so many bytes a second, looked at so often.
 BODY_RATE = 1024
 BODY_SECONDS = 20.0
-# What is parsed is read in small pieces: a large one of many tiny requests or chunks would keep
-# everybody waiting while it is taken apart.
-PARSED_BYTES = 8192
-# Waitress keeps smaller bodies in memory.
-SPOOLED_BYTES = 512 * 1024
 # How long to throw away what a refused client still sends, so that it comes to read the answer.
 LINGER_SECONDS = 5
-
-
-@dataclass(frozen=True)
-class Head:
-    """What is known of a request with a body when its headers have come.
-
-    The names in `headers` are as in WSGI, without HTTP_. `length` is 0 for a body in chunks.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    length: int
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What the door needs to be told.
-
-    `judge` tells how many bytes a body may have, or raises the ServiceError that refuses it.
-    `describe` gives the content type and the text of an error on a path. `has_room` tells whether
-    the disk has room for more. `per_address` connections are let in from one address; those of the
-    trusted proxy ('' for none) count for whom it speaks.
-    """
-
-    judge: Callable[[Head], int]
-    describe: Callable[[str, ServiceError], tuple[str, str]]
-    has_room: Callable[[], bool]
-    per_address: int
-    trusted_proxy: str
 
 
 class Door:
@@ -120,93 +75,6 @@ class Door:
             yield from server.active_channels.values()
 
 
-class _Answer:
-    """An error as waitress wants it, in the service's own shape."""
-
-    def __init__(self, error: ServiceError, content_type: str, text: str) -> None:
-        self._error = error
-        self._content_type = content_type
-        self._text = text
-
-    def to_response(self, _ident: str | None) -> tuple[str, list[tuple[str, str]], bytes]:
-        status = f"{self._error.status} {HTTPStatus(self._error.status).phrase}"
-        headers = [
-            ("Content-Type", self._content_type),
-            ("X-Content-Type-Options", "nosniff"),
-        ]
-        if self._error.retry_after:
-            headers.append(("Retry-After", str(self._error.retry_after)))
-        return status, headers, self._text.encode()
-
-
-class _Parser(HTTPRequestParser):
-    # The stubs for these are wrong. Waitress has no values for a first line that is no such.
-    headers: Any
-    body_rcv: Any
-    error: Any
-    command: Any = ""
-    path: Any = ""
-
-    def __init__(self, door: Door, channel: "Channel", adj: Any) -> None:  # noqa: ANN401 - waitress's
-        super().__init__(adj)
-        self._door = door
-        self._channel = channel
-        self._most: int | None = None
-
-    def received(self, data: bytes) -> int:
-        """Take in what belongs to this request; after one that is refused nothing is one."""
-        try:
-            consumed = self._take(data)
-        except ServiceError as error:
-            self.refuse(error)
-        except ValueError:  # a number or an address that Python refuses
-            self.refuse(InvalidRequest("Bad Request"))
-        return len(data) if self.error is not None else consumed
-
-    def refuse(self, error: ServiceError) -> None:
-        """Answer at once, whatever is still to come."""
-        self.error = _Answer(error, *self._door.rules.describe(self.path, error))
-        self._channel.is_refused = True
-        self.completed = True
-        self.expect_continue = False
-
-    def _take(self, data: bytes) -> int:
-        try:
-            consumed = super().received(data)
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StorageFull("The server's disk is full") from error
-            raise
-        if self.error is not None:
-            raise ServiceError(self.error.body, self.error.code)
-        if self.headers_finished and not self.empty:
-            self._check()
-        return consumed
-
-    def _check(self) -> None:
-        """Look at the headers once they are there, and at the body whenever more has come."""
-        if self._door.is_closing:
-            self.headers["CONNECTION"] = "close"
-        if self._most is None:
-            self._channel.know_client(self.headers)
-            self._most = self._judge()
-        if max(self.content_length, self.body_bytes_received) > self._most:
-            raise TooLarge("Request Entity Too Large")
-        if self.chunked and len(self.body_rcv.control_line + self.body_rcv.trailer) > PARSED_BYTES:
-            raise InvalidRequest("Bad Request")
-        if self.body_bytes_received > SPOOLED_BYTES and not self._door.rules.has_room():
-            raise StorageFull("The server's disk is full")
-
-    def _judge(self) -> int:
-        if self.body_rcv is None:
-            self.expect_continue = False  # or waitress would wait for a body
-            return 0
-        if self.chunked and "CONTENT_LENGTH" in self.headers:
-            raise InvalidRequest("A body has either a length or chunks")  # a proxy may see another
-        head = Head(self.command, self.path, self.headers, self.content_length)
-        return self._door.rules.judge(head)
-
-
 class Channel(HTTPChannel):
     """A connection that ends when its client is too slow, and lets a refused one read why."""
 
@@ -225,7 +93,7 @@ class Channel(HTTPChannel):
         self._seen = (0.0, 0)  # when its pace was looked at, and what had come
         self._lingers_until: float | None = None
         super().__init__(server, *arguments, **more)
-        self.parser_class = partial(_Parser, door, self)  # type: ignore[assignment]
+        self.parser_class = partial(Parser, door.rules, self)  # type: ignore[assignment]
         if not self._is_of_proxy and door.is_crowded(self.client):
             self.handle_close()
 
@@ -247,8 +115,16 @@ class Channel(HTTPChannel):
             if self._told and self._door.is_crowded(self._told):
                 raise TooManyRequests("Too many connections", 1)
 
+    @property
+    def is_last(self) -> bool:
+        return self._door.is_closing
+
     def recv(self, buffer_size: int) -> bytes:
-        """Read much at once only where none of it is parsed."""
+        """Read much at once only where none of it is parsed.
+
+        A large piece of many tiny requests or chunks would keep everybody waiting while it is
+        taken apart.
+        """
         body = self.request and self.request.body_rcv
         unparsed = getattr(body, "remain", 0) if self._lingers_until is None else buffer_size
         data: bytes = super().recv(min(buffer_size, max(unparsed, PARSED_BYTES)))
@@ -316,7 +192,7 @@ class Channel(HTTPChannel):
         self._seen = (now, request.body_bytes_received)
         return request.body_bytes_received - bytes_then < BODY_RATE * (now - since)
 
-    def _refuse_slow(self, request: _Parser) -> None:
+    def _refuse_slow(self, request: Parser) -> None:
         request.refuse(RequestTimeout("The request came too slowly"))
         self.request = None
         self.requests.append(request)

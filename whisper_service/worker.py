@@ -75,7 +75,7 @@ class Worker:
         """Wait until something may have changed. False when the service ends."""
         with self._news:
             self._news.wait(min(seconds, POLL_SECONDS))
-        return self._is_running()
+        return not self._stopped.is_set()
 
     def tell(self) -> None:
         """Tell those who wait that something has changed."""

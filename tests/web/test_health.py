@@ -103,3 +103,12 @@ def test_an_engine_that_takes_too_long_is_seen(
 def test_without_its_database_a_service_is_not_well(service: Service) -> None:
     db.database.execute_sql("ALTER TABLE user RENAME TO nobody")
     service.anyone.error("GET", "/health", 500)
+
+
+def test_a_request_that_waited_is_no_lane(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(service.worker.wait_for_news, 0.01).result(20)
+    monkeypatch.setattr(worker, "QUIET_SECONDS", -1)  # whoever was ever seen is late
+    assert service.anyone.get("/health") == {"status": "ok"}

@@ -5,7 +5,7 @@ from functools import partial
 
 from whisper_service.config import Config
 from whisper_service.db import database
-from whisper_service.front_door import Head, Rules
+from whisper_service.reception import Head, Rules
 from whisper_service.storage import Storage
 from whisper_service.web import MAX_BODY_BYTES, PREFIX, auth, forms
 from whisper_service.web.errors import OPENAI_PREFIX, described
