@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import requests
@@ -49,6 +50,16 @@ def test_the_curl_walk(live_server: LiveServer) -> None:
     assert printed.lower().count("ask what you can do for your country") == 3
     assert "00:00:0" in printed
     assert "WEBVTT" in printed
+
+
+def test_more_of_it_goes_on_where_the_walk_ended(live_server: LiveServer) -> None:
+    account = str(time.time_ns())[-16:]
+    walk = fit(block("A walk with curl", "sh"), live_server).replace('"ann"', f'"{account}"')
+    more = block("More of it", "sh")
+    key = run("bash", "-e", code=f"{walk}\n{more}\necho; echo $KEY").split()[-1]
+    code = block("More of it", "python").replace("whisper-1", "ggml-tiny.en")
+    code = code.replace("http://127.0.0.1:8080", live_server.url).replace("<API key>", key)
+    assert "what you can do for your country" in run(sys.executable, "-", code=code).lower()
 
 
 def test_the_python_example(live_server: LiveServer) -> None:

@@ -20,7 +20,8 @@ def main() -> None:
     program = sys.argv[6:]
     os.nice(niceness)
     for kind, limit in zip(KINDS, limits, strict=True):
-        if limit >= 0:
+        # macOS knows a limit of memory by its name alone.
+        if limit >= 0 and (sys.platform == "linux" or kind != resource.RLIMIT_AS):
             resource.setrlimit(kind, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":

@@ -6,6 +6,7 @@ See platform.openai.com/docs/api-reference/audio. A request there is answered wh
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -67,7 +68,22 @@ def model(name: str) -> dict[str, Any]:
     return _model(name, _find_model(name))
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What was asked for: a transcription, and how it is to be shown."""
+
+    uuid: str
+    response_format: str
+    granularities: set[str]
+
+
 def _answer(*, translate: bool) -> Response:
+    with _place():
+        wish = _receive(translate=translate)
+        return _render(_wait(wish.uuid), wish)
+
+
+def _receive(*, translate: bool) -> _Wish:
     with forms.received_form(services().config.storage.max_upload_bytes) as form:
         part = next((part for part in form.parts if part.field == "file"), None)
         if part is None:
@@ -78,10 +94,8 @@ def _answer(*, translate: bool) -> Response:
         if words and response_format != "verbose_json":
             raise InvalidRequest("timestamp_granularities needs response_format verbose_json")
         order = _order(form.texts, translate=translate, words=words)
-        with _place():
-            file, _ = uploads.store(current_user(), part.file, part.filename, services().storage)
-            transcript = _wait(_ordered(file.uuid, order).uuid)
-    return _render(transcript, response_format, granularities)
+        file, _ = uploads.store(current_user(), part.file, part.filename, services().storage)
+    return _Wish(_ordered(file.uuid, order).uuid, response_format, granularities)
 
 
 def _order(texts: MultiDict[str, str], *, translate: bool, words: bool) -> Order:
@@ -140,14 +154,15 @@ def _failure(error: str) -> ServiceError:
     return QuotaExceeded(error) if error.startswith(INSUFFICIENT) else InvalidRequest(error)
 
 
-def _render(transcript: Transcript, name: str, granularities: set[str]) -> Response:
+def _render(transcript: Transcript, wish: _Wish) -> Response:
+    name = wish.response_format
     if name == "text":
         return Response(f"{transcript.text}\n", mimetype="text/plain")
     data = FORMATS[name].render(transcript, Layout())
     if name in {"srt", "vtt"}:
         return Response(f"{data['text']}\n", mimetype="text/plain")
     if name == "verbose_json":
-        if "segment" not in granularities:
+        if "segment" not in wish.granularities:
             del data["segments"]
         for segment in data.get("segments", ()):
             segment["seek"] = round(segment["start"] * 100)
