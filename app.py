@@ -28,6 +28,8 @@ from whisper_service.errors import CommandError, ServiceError
 from whisper_service.server import Server
 from whisper_service.storage import Storage
 
+SWITCH_SECONDS = 0.0005
+
 
 def main() -> int:
     arguments = _parse()
@@ -50,6 +52,9 @@ def main() -> int:
 
 
 def serve(settings: Config) -> None:
+    # Requests want the interpreter for moments: with Python's 5 ms whoever cuts a large upload, or
+    # turns many away, would keep each of the others waiting for several times that.
+    sys.setswitchinterval(SWITCH_SECONDS)
     with Server(settings) as server:
 
         def stop(number: int, _frame: FrameType | None) -> None:

@@ -52,6 +52,7 @@ ALL_DECODERS = f"{AUDIO_DECODERS},{VIDEO_DECODERS}"
 # Every thread keeps a picture of its own: with one for each of many cores, a film in 4K would
 # want more memory than it may have.
 THREADS = str(min(4, os.cpu_count() or 1))
+MAX_PIXELS = str(8192 * 4320)  # 8K; a damaged header may claim any size
 QUIET = ["-hide_banner", "-nostdin", "-nostats", "-filter_threads", THREADS]
 # Silence for what is missing before the sound and in the middle of it. No other output may be
 # written in such a run: ffmpeg's threads would come to wait for each other, and for ever.
@@ -246,7 +247,7 @@ def _mp4(media: Media) -> list[str]:
 
 def _input(demuxers: str, decoders: str) -> list[str]:
     guard = ["-protocol_whitelist", "fd", "-format_whitelist", demuxers, "-max_streams", "64"]
-    few = ["-threads", THREADS]
+    few = ["-threads", THREADS, "-max_pixels", MAX_PIXELS]
     return [*LOOK_AHEAD, *guard, *few, "-codec_whitelist", decoders, "-i", "fd:"]
 
 

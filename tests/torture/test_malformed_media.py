@@ -23,7 +23,7 @@ from whisper_service.errors import ServiceError
 
 MAX_SECONDS = 60  # of a recording
 RUN_SECONDS = 30
-MEMORY_KB = 1024**2
+MEMORY_KB = 2 * 1024**2
 SMALLEST_COPY = 200
 
 
@@ -164,7 +164,7 @@ def attack_service(folder: Path, seeds: list[bytes], number: int, broken: str = 
         client = Client(site, "ann")
         for count in range(number):
             upload(client, f"file-{count}", mutate(random, seeds))
-        until(lambda: not rows(site.storage, UNFINISHED), 120)
+        until(lambda: not rows(site.storage, UNFINISHED), scale(900, 120))
         client.close()
         assert list((site.storage / "tmp").iterdir()) == []
         pid = site.pid

@@ -24,7 +24,6 @@ from tests.torture.world import Request, World
 from whisper_service import ids
 
 REQUESTS = scale(5000, 1000)
-REQUESTS_OF_ALL = 5000  # so many succeed on every route at least once
 
 
 def send(app: Flask, request: Request) -> tuple[int, dict[str, str], bytes]:
@@ -116,7 +115,7 @@ def fuzz(service: Service, folder: Path, number: int) -> int:
         reached += 200 in statuses
         assert any(status >= 400 for status in statuses), name
     # What is sent is not so malformed that nothing behind the first check is reached.
-    assert reached >= (0.8 if number < REQUESTS_OF_ALL else 1) * len(routes)
+    assert reached >= 0.8 * len(routes)
     world.close()
     assert list((service.storage.root / "tmp").iterdir()) == []
     return sent

@@ -18,6 +18,7 @@ from tests.torture.test_login_flood import login
 from tests.wire import head
 
 MEMORY = 200 * MIB
+PAUSE_SECONDS = 0.1  # of each client, after an answer
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def attack(
 ) -> Found:
     with serving(folder, models, broken=broken) as server:
         client = Client(server, "ann")
-        busy = plan(server.url, kinds(client), clients, seconds)
+        busy = plan(server.url, kinds(client), clients, seconds, pause=PAUSE_SECONDS)
         with Watch(server) as watch, loaded(busy) as result:
             recording = Recording(size)
             assert send(server, client, recording)["hash"] == recording.hash
