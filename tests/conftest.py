@@ -164,7 +164,6 @@ def launch(
 ) -> "subprocess.Popen[str]":
     """Start `app.py` on a free port, as a user would."""
     variables = {
-        **measured(),
         "PATH": "/usr/bin:/bin",
         "WHISPER_SERVICE_SERVER_PORT": "0",
         "WHISPER_SERVICE_STORAGE_PATH": str(storage),
@@ -197,6 +196,6 @@ def start_server(storage: Path, models: Path, **how: Any) -> LiveServer:
 def live_server(
     tiny_en_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveServer]:
-    server = start_server(tmp_path_factory.mktemp("live"), tiny_en_model.parent)
+    server = start_server(tmp_path_factory.mktemp("live"), tiny_en_model.parent, **measured())
     yield server
     assert server.stop() == 0

@@ -248,7 +248,7 @@ def ticks(pid: int) -> int:
 
 
 def test_events_come_as_things_happen(live_server: LiveServer, tmp_path: Path) -> None:
-    client = Client(live_server, "listener")
+    client = Client(live_server, "follower")
     ffmpeg("-stream_loop", "20", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
     (uuid,) = client.transcribe(client.upload(tmp_path / "talk.mp3"))
     url = f"{client.url}/transcribe/{uuid}/events"

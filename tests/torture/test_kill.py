@@ -37,6 +37,7 @@ LONGEST_LIFE = 2.0 if FULL else 1.2
 LONGEST_START = 1.0
 INTERRUPTED = "The transcription was interrupted 3 times and is not tried again"
 GONE_SECONDS = 3
+LONG = pytest.mark.skipif(not FULL, reason="takes long; run by `make torture`")
 
 
 @dataclass
@@ -193,12 +194,18 @@ def test_killed_at_random_moments(tmp_path: Path, figure: Figure) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", ["charge apart from claim", "upload placed later", "nothing swept"]
+    "broken",
+    [
+        "charge apart from claim",
+        pytest.param("upload placed later", marks=LONG),
+        pytest.param("nothing swept", marks=LONG),
+    ],
 )
 def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
     attack_until_caught(tmp_path, broken=broken)
 
 
+@LONG
 def test_it_is_found_that_children_outlive_the_service(tmp_path: Path) -> None:
     attack_until_caught(tmp_path, broken="children left alone", seconds=60)
 

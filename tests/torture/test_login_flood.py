@@ -56,6 +56,7 @@ def test_a_flood_of_logins_leaves_others_their_time(
     )
 
 
+@pytest.mark.skipif(not FULL, reason="takes long; run by `make torture`")
 def test_without_a_turnstile_it_would_not(tiny_en_model: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         flood(tmp_path, tiny_en_model.parent, 1.5, "no turnstile")
