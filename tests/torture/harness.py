@@ -8,10 +8,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from tests.conftest import LiveServer, start_server
 
 FULL = bool(os.environ.get("TORTURE"))
 SEED = int(os.environ.get("TORTURE_SEED", "20261122"))
+
+# A service that is broken on purpose takes some seconds: `make torture` alone runs these.
+canary = pytest.mark.skipif(not FULL, reason="a canary; run by `make torture`")
 
 
 def scale(full: int, quick: int) -> int:

@@ -10,7 +10,7 @@ from tests.test_server import rows
 from tests.torture.clients import TOKENS, Client, Site, assert_caught, sound, until
 from tests.torture.conftest import Figure
 from tests.torture.fake_engine import POISONS, crash
-from tests.torture.harness import FULL, SEED, scale, seeded
+from tests.torture.harness import FULL, SEED, canary, scale, seeded
 from tests.torture.load import Kind, Plan, Result, loaded
 from whisper_service.jobs import MAX_ATTEMPTS
 
@@ -109,6 +109,7 @@ def test_engines_that_crash_hang_and_run_out_of_memory(tmp_path: Path, figure: F
     assert slow < (100 if FULL else 1000)
 
 
+@canary
 @pytest.mark.parametrize("broken", ["refund forgotten", "tried for ever"])
 def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, [CRASHING], seconds=1, broken=broken))

@@ -17,7 +17,7 @@ from tests.test_server import rows
 from tests.torture.clients import MODEL, TOKENS, Client, Site, as_wav, assert_caught, sound, until
 from tests.torture.conftest import Figure
 from tests.torture.disk import MIB, as_mounter, fill, small_disk
-from tests.torture.harness import scale, seeded
+from tests.torture.harness import canary, scale, seeded
 
 DISK, RESERVE = 64 * MIB, 8 * MIB
 ROUNDS = scale(10, 1)
@@ -214,6 +214,7 @@ def test_a_full_disk_costs_nobody_anything(tmp_path: Path, long: bytes, figure: 
     )
 
 
+@canary
 @pytest.mark.parametrize(
     ("stage", "broken"),
     [("at_conversion", "full disk fails files"), ("in_the_log", "full disk is an accident")],

@@ -28,7 +28,7 @@ from tests.torture.clients import (
     until,
 )
 from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, scale, seeded
+from tests.torture.harness import FULL, canary, scale, seeded
 from whisper_service import billing, checks, db
 from whisper_service.storage import Storage
 
@@ -37,7 +37,6 @@ LONGEST_LIFE = 2.0 if FULL else 1.2
 LONGEST_START = 1.0
 INTERRUPTED = "The transcription was interrupted 3 times and is not tried again"
 GONE_SECONDS = 3
-LONG = pytest.mark.skipif(not FULL, reason="takes long; run by `make torture`")
 
 
 @dataclass
@@ -193,19 +192,16 @@ def test_killed_at_random_moments(tmp_path: Path, figure: Figure) -> None:
     assert promises.orders
 
 
+@canary
 @pytest.mark.parametrize(
     "broken",
-    [
-        "charge apart from claim",
-        pytest.param("upload placed later", marks=LONG),
-        pytest.param("nothing swept", marks=LONG),
-    ],
+    ["charge apart from claim", "upload placed later", "nothing swept"],
 )
 def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
     attack_until_caught(tmp_path, broken=broken)
 
 
-@LONG
+@canary
 def test_it_is_found_that_children_outlive_the_service(tmp_path: Path) -> None:
     attack_until_caught(tmp_path, broken="children left alone", seconds=60)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.test_server import Client
 from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, scale, serving
+from tests.torture.harness import FULL, canary, scale, serving
 from tests.torture.load import Result, kind, loaded, plan
 from tests.wire import Answer, connected, head
 
@@ -56,7 +56,7 @@ def test_a_flood_of_logins_leaves_others_their_time(
     )
 
 
-@pytest.mark.skipif(not FULL, reason="takes long; run by `make torture`")
+@canary
 def test_without_a_turnstile_it_would_not(tiny_en_model: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         flood(tmp_path, tiny_en_model.parent, 1.5, "no turnstile")
@@ -100,6 +100,7 @@ def test_a_name_that_is_unknown_takes_as_long(
     )
 
 
+@canary
 def test_a_name_that_shows_is_found_out(tiny_en_model: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         compare(tmp_path, tiny_en_model.parent, 5, "known names take longer")

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import LiveServer
 from tests.test_server import Client
 from tests.torture.conftest import Figure
-from tests.torture.harness import SEED, scale, serving
+from tests.torture.harness import SEED, canary, scale, serving
 from tests.torture.odd_values import (
     JSON,
     METHODS,
@@ -175,6 +175,7 @@ def test_malformed_http_is_no_failure(tiny_en_model: Path, tmp_path: Path, figur
     figure(f"malformed HTTP, {REQUESTS} raw requests", "0 answers of 500, server up", f"{found}")
 
 
+@canary
 def test_an_error_that_nobody_expects_is_found_out(tiny_en_model: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path, tiny_en_model.parent, 150, "ids trusted")

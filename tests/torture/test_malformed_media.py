@@ -17,7 +17,7 @@ from tests.test_server import rows
 from tests.torture.clients import TOKENS, Client, Site, assert_caught, processes_of, until
 from tests.torture.conftest import Figure
 from tests.torture.containers import NAMES, make_seed, mutate
-from tests.torture.harness import FULL, scale, seeded
+from tests.torture.harness import FULL, canary, scale, seeded
 from whisper_service import media
 from whisper_service.errors import ServiceError
 
@@ -213,5 +213,6 @@ def test_damaged_uploads(tmp_path: Path, seeds: list[bytes], figure: Figure) -> 
     assert 0 < come["ready"] < number
 
 
+@canary
 def test_it_is_found_that_refused_uploads_are_kept(tmp_path: Path, seeds: list[bytes]) -> None:
     assert_caught(lambda: attack_service(tmp_path, seeds, 8, "refused uploads kept"))

@@ -12,7 +12,7 @@ from tests.test_big_upload import GIB, MIB, Recording, Watch, send
 from tests.test_server import Client
 from tests.torture.conftest import Figure
 from tests.torture.crowd import Kind
-from tests.torture.harness import FULL, scale, serving
+from tests.torture.harness import FULL, canary, scale, serving
 from tests.torture.load import Result, kind, loaded, plan
 from tests.torture.test_login_flood import login
 from tests.wire import head
@@ -79,6 +79,7 @@ def test_many_clients_beside_a_large_upload(
     )
 
 
+@canary
 def test_bodies_held_in_memory_are_found_out(tiny_en_model: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path, tiny_en_model.parent, 2, 1, 2 * MEMORY, "bodies in memory")

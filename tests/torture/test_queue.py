@@ -8,7 +8,7 @@ import pytest
 from tests.test_server import rows
 from tests.torture.clients import TOKENS, Client, Site, assert_caught, sound, until
 from tests.torture.conftest import Figure
-from tests.torture.harness import scale, seeded
+from tests.torture.harness import canary, scale, seeded
 from whisper_service import languages
 
 JOB_SECONDS, FOR_EVER = 0.05, 1000
@@ -95,6 +95,7 @@ def test_a_queue_outlives_restarts(tmp_path: Path, figure: Figure) -> None:
     )
 
 
+@canary
 @pytest.mark.parametrize("broken", ["interrupted jobs forgotten", "claims at random"])
 def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, 12, 1, broken=broken))

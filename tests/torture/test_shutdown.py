@@ -15,7 +15,7 @@ from urllib3.filepost import encode_multipart_formdata
 from tests.test_server import rows
 from tests.torture.clients import SECONDS, Client, Site, as_wav, assert_caught, sound, until
 from tests.torture.conftest import Figure
-from tests.torture.harness import scale, seeded
+from tests.torture.harness import canary, scale, seeded
 from tests.wire import Wire, connected, head
 
 EXIT_SECONDS = 30
@@ -162,6 +162,7 @@ def test_ended_under_load(tmp_path: Path, figure: Figure) -> None:
     assert ends.in_flight >= times * HALF_UPLOADERS
 
 
+@canary
 @pytest.mark.parametrize("broken", ["no answer at the end", "attempts burnt"])
 def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, 1, broken=broken))

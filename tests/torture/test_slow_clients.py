@@ -15,7 +15,7 @@ from tests.conftest import LiveServer
 from tests.test_big_upload import MIB, Recording, send
 from tests.test_server import Client
 from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, scale, serving
+from tests.torture.harness import FULL, canary, scale, serving
 from tests.torture.load import Result, kind, loaded, plan
 from tests.wire import connect, head
 
@@ -142,6 +142,7 @@ def test_slow_clients_hold_nobody_up(tiny_en_model: Path, tmp_path: Path, figure
     )
 
 
+@canary
 def test_without_deadlines_they_would(tiny_en_model: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path, tiny_en_model.parent, (90, 10, 5), 2, broken="no deadlines")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.torture.clients import Client, Site, assert_caught, drain, sound
 from tests.torture.conftest import Figure
-from tests.torture.harness import scale, seeded
+from tests.torture.harness import canary, scale, seeded
 from whisper_service import languages
 
 SPOKEN = sorted(languages.CODES)[:10]
@@ -92,6 +92,7 @@ def test_nothing_grows(tmp_path: Path, figure: Figure) -> None:
     )
 
 
+@canary
 @pytest.mark.parametrize(
     ("broken", "after"), [("descriptors leak", 30), ("temporary files left", 20)]
 )
