@@ -23,7 +23,7 @@ from whisper_service.errors import ServiceError
 
 MAX_SECONDS = 60  # of a recording
 RUN_SECONDS = 30
-MEMORY_KB = 2 * 1024**2
+MEMORY_KB = media.CONVERT_MEMORY // 1024  # which the limit holds
 SMALLEST_COPY = 200
 
 
