@@ -1,7 +1,9 @@
 -- Times are whole seconds since 1970 in UTC. Public identifiers are 32 lower-case hex digits (UUIDv7).
+-- AUTOINCREMENT: requests and workers hold ids outside of transactions, and SQLite would give the
+-- id of a deleted row to the next one.
 
 CREATE TABLE user (
-    id            INTEGER PRIMARY KEY,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid          TEXT    NOT NULL UNIQUE CHECK (length(uuid) = 32),
     username      TEXT    NOT NULL UNIQUE COLLATE NOCASE,
     password_hash TEXT    NOT NULL,
@@ -14,7 +16,7 @@ CREATE TABLE user (
 ) STRICT;
 
 CREATE TABLE session (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid       TEXT    NOT NULL UNIQUE CHECK (length(uuid) = 32),
     user_id    INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
     started_at INTEGER NOT NULL,
@@ -23,7 +25,7 @@ CREATE TABLE session (
 CREATE INDEX session_by_user ON session (user_id, started_at);
 
 CREATE TABLE api_token (
-    id         INTEGER PRIMARY KEY,
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid       TEXT    NOT NULL UNIQUE CHECK (length(uuid) = 32),
     user_id    INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
     name       TEXT    NOT NULL CHECK (length(name) BETWEEN 1 AND 255),
@@ -35,7 +37,7 @@ CREATE TABLE api_token (
 CREATE INDEX api_token_by_user ON api_token (user_id);
 
 CREATE TABLE file (
-    id           INTEGER PRIMARY KEY,
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid         TEXT    NOT NULL UNIQUE CHECK (length(uuid) = 32),
     user_id      INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
     hash         TEXT    NOT NULL CHECK (length(hash) = 64), -- BLAKE3 of the uploaded bytes
@@ -46,18 +48,19 @@ CREATE TABLE file (
     content_type TEXT    NOT NULL,                           -- of what a download returns
     size_bytes   INTEGER NOT NULL CHECK (size_bytes > 0),    -- of what a download returns
     samples      INTEGER CHECK (samples > 0),                -- of the WAV, at 16 kHz
+    claimed_seconds INTEGER,                                 -- what the container claims, if anything
     uploaded_at  INTEGER NOT NULL,
     UNIQUE (user_id, hash),
     CHECK ((status = 'failed') = (error IS NOT NULL)),
     CHECK (status != 'ready' OR samples IS NOT NULL)
 ) STRICT;
-CREATE INDEX file_by_user ON file (user_id, uploaded_at, size_bytes);
+CREATE INDEX file_by_user ON file (user_id, uploaded_at, size_bytes, samples);
 CREATE INDEX file_of_user ON file (user_id);
 CREATE INDEX file_by_status ON file (status, samples);
 
 -- What Whisper heard, kept once for all formats, rendered when it is read.
 CREATE TABLE transcript (
-    id            INTEGER PRIMARY KEY,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
     file_uuid     TEXT    NOT NULL,
     model         TEXT    NOT NULL,
     model_version TEXT    NOT NULL,                -- tells a file from another of the same name
@@ -68,8 +71,8 @@ CREATE TABLE transcript (
 CREATE INDEX transcript_of_what
 ON transcript (file_uuid, model, model_version, language, options);
 
--- What is done of a transcript that is not finished, for the next run to go on from.
-CREATE TABLE partial (
+-- Transcribed chunks of a transcript that is not finished, from which the next run continues.
+CREATE TABLE checkpoint (
     file_uuid     TEXT    NOT NULL REFERENCES file (uuid) ON DELETE CASCADE,
     model         TEXT    NOT NULL,
     model_version TEXT    NOT NULL,
@@ -82,7 +85,7 @@ CREATE TABLE partial (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE transcription (
-    id            INTEGER PRIMARY KEY,
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid          TEXT    NOT NULL UNIQUE CHECK (length(uuid) = 32),
     user_id       INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
     file_uuid     TEXT    NOT NULL,                -- a finished transcription outlives its file
@@ -95,9 +98,11 @@ CREATE TABLE transcription (
     error         TEXT,
     created_at    INTEGER NOT NULL,
     processed_at  INTEGER NOT NULL DEFAULT 0,      -- 0 until completed
-    attempts      INTEGER NOT NULL DEFAULT 0,      -- runs that began and were not put back in order
+    attempts      INTEGER NOT NULL DEFAULT 0,      -- runs in which the engine crashed or hung
+    idle_starts   INTEGER NOT NULL DEFAULT 0,      -- service ends since the last checkpoint
     claim         TEXT,                            -- the run that it is or was part of
     samples       INTEGER,                         -- of audio, at 16 kHz, known when claimed
+    speech_samples INTEGER CHECK (speech_samples > 0), -- of all chunks of the run, once planned
     transcript_id INTEGER REFERENCES transcript (id),
     options       TEXT    NOT NULL DEFAULT '',     -- as those of a transcript
     CHECK ((status = 'failed') = (error IS NOT NULL)),
@@ -107,6 +112,8 @@ CREATE TABLE transcription (
 CREATE INDEX transcription_by_status ON transcription (status, id);
 CREATE INDEX transcription_by_status_and_user ON transcription (status, user_id);
 CREATE INDEX transcription_by_file ON transcription (file_uuid, id);
+CREATE INDEX transcription_unfinished ON transcription (file_uuid, status)
+WHERE status IN ('pending', 'processing');
 CREATE INDEX transcription_by_claim ON transcription (claim);
 CREATE INDEX transcription_by_user ON transcription (user_id, created_at, status, samples);
 CREATE INDEX transcription_by_transcript ON transcription (transcript_id);
@@ -118,16 +125,18 @@ BEGIN
 END;
 
 -- Every change of a balance. The primary key makes a second charge or refund of one run impossible.
+-- A run is settled when an administrator sets the balance meanwhile: nothing is given back for it.
 CREATE TABLE ledger (
     user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
     subject TEXT    NOT NULL,                      -- a transcription's uuid, or the grant's own
     claim   TEXT    NOT NULL,                      -- the run that was paid for; '' for a grant
-    kind    TEXT    NOT NULL CHECK (kind IN ('grant', 'charge', 'refund')),
+    kind    TEXT    NOT NULL CHECK (kind IN ('grant', 'charge', 'refund', 'settled')),
     amount  INTEGER NOT NULL CHECK (CASE kind WHEN 'charge' THEN amount <= 0
-                                              WHEN 'refund' THEN amount >= 0 ELSE 1 END),
+                                              WHEN 'refund' THEN amount >= 0
+                                              WHEN 'settled' THEN amount = 0 ELSE 1 END),
     at      INTEGER NOT NULL,
     PRIMARY KEY (subject, claim, kind)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_by_user ON ledger (user_id, amount);
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

@@ -14,7 +14,7 @@ LAYERS = (
     "front_door",
     "db passwords storage media engine whisper_cpp model_sources",
     "tables",
-    "billing model_files sessions api_tokens pages partials",
+    "billing model_files sessions api_tokens pages checkpoints",
     "users files uploads conversions admin checks backups",
     "transcriptions jobs",
     "runs",

@@ -18,8 +18,7 @@ from tests.torture.harness import scale
 from whisper_service import db
 from whisper_service.errors import CommandError
 
-OLD = DATA / "schema-1.sql"
-ROWS = DATA / "rows-1.sql"
+OLD_VERSIONS = (1, 2)
 KEPT = ("user", "session", "api_token", "file", "transcript", "transcription", "ledger")
 
 # Opens a database, and kills itself where the so many-th statement of its migration would begin.
@@ -57,10 +56,18 @@ def _closed() -> Iterator[None]:
     db.database.close()
 
 
-def make(path: Path, schema: Path, then: str = ROWS.read_text()) -> Path:
+def make(path: Path, schema: Path, then: str = "") -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(f"PRAGMA journal_mode = wal; {schema.read_text()} {then}")
     return path
+
+
+def make_old(path: Path, version: int) -> Path:
+    return make(path, old_schema(version), (DATA / f"rows-{version}.sql").read_text())
+
+
+def old_schema(version: int) -> Path:
+    return DATA / f"schema-{version}.sql"
 
 
 def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
@@ -86,11 +93,11 @@ def shape(path: Path) -> dict[str, Any]:
     return found
 
 
-def rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Read the columns that version 1 had."""
+def rows(path: Path, version: int) -> dict[str, list[tuple[Any, ...]]]:
+    """Read the columns that an old version had."""
     old = sqlite3.connect(":memory:")
     with closing(old):
-        old.executescript(OLD.read_text())
+        old.executescript(old_schema(version).read_text())
         columns = {
             table: ", ".join(row[1] for row in old.execute(f"PRAGMA table_info({table})"))
             for table in KEPT
@@ -105,24 +112,45 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: found for path in files if (found := path.read_bytes())}
 
 
-def test_an_old_database_comes_to_be_as_a_new_one(tmp_path: Path) -> None:
-    new, old = tmp_path / "new.db", make(tmp_path / "service.db", OLD)
+@pytest.mark.parametrize("version", OLD_VERSIONS)
+def test_an_old_database_comes_to_be_as_a_new_one(tmp_path: Path, version: int) -> None:
+    new, old = tmp_path / "new.db", make_old(tmp_path / "service.db", version)
     db.open_database(new)
     db.database.close()
-    before = rows(old)
+    before = rows(old, version)
     assert all(before.values())
     db.open_database(old)
+    assert db.database.execute_sql("PRAGMA foreign_keys").fetchone() == (1,)
     db.database.close()
     assert shape(old) == shape(new)
-    assert rows(old) == before
+    assert rows(old, version) == before
     assert ask(old, "PRAGMA integrity_check") == [("ok",)]
-    kept = tmp_path / "service-v1.db"
-    assert ask(kept, "PRAGMA user_version") == [(1,)]
-    assert rows(kept) == before
+    assert ask(old, "PRAGMA foreign_key_check") == []
+    kept = tmp_path / f"service-v{version}.db"
+    assert ask(kept, "PRAGMA user_version") == [(version,)]
+    assert rows(kept, version) == before
+
+
+@pytest.mark.parametrize("version", [*OLD_VERSIONS, 0])
+def test_the_id_of_a_deleted_row_is_never_given_again(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "service.db"
+    if version:
+        make_old(path, version)
+    db.open_database(path)
+    values = "(uuid, username, password_hash, registered_at)"
+    insert = f"INSERT INTO user {values} VALUES (lower(hex(randomblob(16))), ?, 'x', 0)"  # noqa: S608
+    with db.write_transaction():
+        first = db.database.execute_sql(insert, ("bob",)).lastrowid
+        db.database.execute_sql("DELETE FROM user")
+    with db.write_transaction():
+        assert db.database.execute_sql(insert, ("eve",)).lastrowid > first
+    tables = ask(path, "SELECT sql FROM sqlite_schema WHERE sql LIKE '%INTEGER PRIMARY KEY%'")
+    assert len(tables) == 6
+    assert all("AUTOINCREMENT" in sql for (sql,) in tables)
 
 
 def test_the_first_databases_lacked_two_indexes(tmp_path: Path) -> None:
-    new, old = tmp_path / "new.db", make(tmp_path / "service.db", OLD)
+    new, old = tmp_path / "new.db", make_old(tmp_path / "service.db", 1)
     ask(old, "DROP INDEX file_of_user")
     ask(old, "DROP INDEX transcription_by_status_and_user")
     for path in (new, old):
@@ -141,7 +169,7 @@ def test_a_database_that_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path, journal: str) -> None:
-    made, theirs = make(tmp_path / "made.db", db.SCHEMA, ""), tmp_path / "theirs"
+    made, theirs = make(tmp_path / "made.db", db.SCHEMA), tmp_path / "theirs"
     theirs.mkdir()
     with closing(sqlite3.connect(made)) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
@@ -177,7 +205,7 @@ def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
 def test_beside_a_service_that_may_run_nothing_is_migrated(
     tmp_path: Path, command: list[str]
 ) -> None:
-    make(tmp_path / "service.db", OLD)
+    make_old(tmp_path / "service.db", 1)
     before = contents(tmp_path)
     line = failure(*command, WHISPER_SERVICE_STORAGE_PATH=str(tmp_path))
     assert line.startswith("error: The database has schema version 1: start the service once")
@@ -196,34 +224,34 @@ def test_no_new_database_is_made_for_recordings_that_are_there(tmp_path: Path) -
     assert recording.exists()
 
 
-def attack(folder: Path, statement: int, broken: str = "") -> bool:
+def attack(folder: Path, statement: int, *, version: int = 2, broken: str = "") -> bool:
     """Kill a migration before its so many-th statement. Tell whether it got so far at all.
 
     Either the old or the new database has to be there, and a start has to lead to the new one.
     """
     folder.mkdir()
-    new, old = folder / "new.db", make(folder / "service.db", OLD)
+    new, old = folder / "new.db", make_old(folder / "service.db", version)
     db.open_database(new)
     db.database.close()
-    first, before = shape(old), rows(old)
+    first, before = shape(old), rows(old, version)
     program = [sys.executable, "-c", KILLED, str(old), str(statement), broken]
     done = subprocess.run(program, cwd=ROOT, env=measured(), check=False, timeout=60)
     assert done.returncode in {0, -signal.SIGKILL}
     assert shape(old) in (first, shape(new))
-    assert rows(old) == before
+    assert rows(old, version) == before
     db.open_database(old)
     db.database.close()
     assert shape(old) == shape(new)
-    assert rows(old) == rows(folder / "service-v1.db") == before
+    assert rows(old, version) == rows(folder / f"service-v{version}.db", version) == before
     return done.returncode != 0
 
 
 def test_a_migration_that_is_killed_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    statements = range(1, 21) if scale(20, 2) == 20 else (2, 5)
+    statements = range(1, 41) if scale(40, 2) == 40 else (2, 9)
     killed = [attack(tmp_path / str(number), number) for number in statements]
     assert any(killed)
 
 
 def test_a_migration_in_pieces_would_be_found_out(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        attack(tmp_path / "broken", 3, "one by one")
+        attack(tmp_path / "broken", 9, broken="one by one")

@@ -15,7 +15,7 @@ from whisper_service import config, media
 from whisper_service.config import Config
 from whisper_service.engine import EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError
-from whisper_service.tables import File, Partial, StoredTranscript, Transcription, User
+from whisper_service.tables import Checkpoint, File, StoredTranscript, Transcription, User
 from whisper_service.worker import Worker
 
 
@@ -181,16 +181,16 @@ def test_a_crash_keeps_the_chunks_that_were_done(service: Service, tmp_path: Pat
             raise error
 
     engine = FakeEngine(act)
-    while not Partial.select().exists():
+    while not Checkpoint.select().exists():
         service.worker.transcribe_once(engine)
     service.worker.transcribe_once(engine)
     assert statuses() == ["pending"]
-    assert Partial.select().count() == 1
+    assert Checkpoint.select().count() == 1
     before = len(engine.calls)
     service.transcribe(engine)
     assert len(engine.calls) == before + 2
     assert ann.get(f"/transcribe/{uuid}")["data"]["text"] == " ".join(["Hello world."] * 3)
-    assert Partial.select().count() == 0
+    assert Checkpoint.select().count() == 0
 
 
 def test_an_engine_without_work_gives_its_memory_back(

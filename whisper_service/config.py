@@ -36,6 +36,7 @@ class Storage:
     path: Path = Path("storage")
     max_upload_bytes: int = whole(4 * 1024**3, 1, 2**50)
     reserve_bytes: int = whole(512 * 1024**2, 0, 2**50)
+    quota_bytes: int = whole(0, 0, 2**50)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,16 @@ class Auth:
     password_min_special: int = whole(1, 0, 16)
     bcrypt_cost: int = whole(12, 4, 20)
     failures_per_account: int = whole(10, 1, 10**6)
+    failures_per_account_total: int = whole(1000, 1, 10**6)
     failures_per_address: int = whole(100, 1, 10**6)
+    registrations_per_address: int = whole(100, 1, 10**6)
+
+
+@dataclass(frozen=True)
+class Limits:
+    files_per_request: int = whole(20, 1, 1000)
+    unfinished_per_user: int = whole(1000, 1, 10**6)
+    unfinished_per_file: int = whole(100, 1, 1000)
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ class Config:
     worker: Worker = Worker()
     decode: Decode = Decode()
     auth: Auth = Auth()
+    limits: Limits = Limits()
     billing: Billing = Billing()
 
 

@@ -1,6 +1,7 @@
 """The database: one SQLite file in WAL mode, a connection per thread, one writer at a time."""
 
 import errno
+import fcntl
 import logging
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from whisper_service.errors import CommandError
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
 # N.sql takes a database from version N - 1 to N, and leaves what schema.sql makes.
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION = 2
+VERSION = 3
 PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "full",  # a commit that was acknowledged survives a power cut
@@ -37,9 +38,10 @@ class _Database(SqliteDatabase):
 database = _Database(None)
 
 # SQLite before 3.51.3 can lose a commit when a checkpoint races a writer that resets the log
-# (sqlite.org/wal.html#walresetbug). Checkpoints run inside commits, so this lock keeps them apart.
+# (sqlite.org/wal.html#walresetbug). Checkpoints run inside commits, so one writer at a time keeps
+# them apart: a lock for this process's threads, and one on a file for commands beside the service.
 _writer = threading.Lock()
-
+WRITE_LOCK = "write.lock"
 
 logger = logging.getLogger(__name__)
 
@@ -133,9 +135,23 @@ def _bring_up_to_date(path: Path, version: int) -> None:
         return
     kept = path.with_name(f"service-v{version}.db")
     snapshot(path, kept)
-    for step in range(version + 1, VERSION + 1):
-        _execute_script(MIGRATIONS / f"{step}.sql", f"PRAGMA user_version = {step};")
-        logger.info("The database has schema version %d now; the old one is %s", step, kept.name)
+    with _foreign_keys_off():
+        for step in range(version + 1, VERSION + 1):
+            _execute_script(MIGRATIONS / f"{step}.sql", f"PRAGMA user_version = {step};")
+            logger.info(
+                "The database has schema version %d now; the old one is %s", step, kept.name
+            )
+
+
+@contextmanager
+def _foreign_keys_off() -> Iterator[None]:
+    """Let a migration replace tables: dropping one would delete the rows that refer to it."""
+    connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]
+    connection.execute("PRAGMA foreign_keys = 0")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA foreign_keys = 1")
 
 
 def _execute_script(path: Path, then: str = "") -> None:
@@ -158,5 +174,16 @@ def write_transaction() -> Iterator[None]:
     """
     if database.in_transaction():
         raise RuntimeError("write_transaction() does not nest")
-    with _writer, database.atomic("IMMEDIATE"):
+    with _writer, _only_writing_process(), database.atomic("IMMEDIATE"):
         yield
+
+
+@contextmanager
+def _only_writing_process() -> Iterator[None]:
+    path = Path(database.database).with_name(WRITE_LOCK)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

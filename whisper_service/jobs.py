@@ -12,7 +12,7 @@ from typing import Any
 
 from peewee import ModelSelect, fn
 
-from whisper_service import billing, ids, partials
+from whisper_service import billing, checkpoints, ids
 from whisper_service.db import write_transaction
 from whisper_service.tables import File, StoredTranscript, Transcription, User
 from whisper_service.transcript import Transcript
@@ -59,7 +59,7 @@ def claim_next(user_id: int | None = None, *, only_short: bool = False) -> Job |
             samples = File.get(File.uuid == first.file_uuid).samples or 0
             paid = [_pay(member, samples, claim) for member in _same_transcript(first)]
             if any(paid):
-                return Job(claim, first.user_id, samples=samples, **partials.key(first))
+                return Job(claim, first.user_id, samples=samples, **checkpoints.key(first))
     return None
 
 
@@ -73,7 +73,9 @@ def complete_stored() -> bool:
         if first is None:
             return False
         claim = ids.uuid7()
-        stored = StoredTranscript.get(*partials.matching(StoredTranscript, partials.key(first)))
+        stored = StoredTranscript.get(
+            *checkpoints.matching(StoredTranscript, checkpoints.key(first))
+        )
         if _pay(first, _samples_of(stored), claim):
             _finish(claim, stored.id)
     return True
@@ -84,7 +86,7 @@ def ahead_of(transcription: Transcription) -> tuple[int, float]:
 
     Short ones and other users' may well go first, and beyond some number they are not counted.
     """
-    what = [getattr(Transcription, name) for name in partials.key(transcription)]
+    what = [getattr(Transcription, name) for name in checkpoints.key(transcription)]
     older = (
         Transcription.select(*what, File.samples)
         .join(File, on=(File.uuid == Transcription.file_uuid))
@@ -93,7 +95,7 @@ def ahead_of(transcription: Transcription) -> tuple[int, float]:
         .distinct()
     )
     rows: Iterable[tuple[Any, ...]] = older.tuples()  # type: ignore[assignment]
-    own = tuple(partials.key(transcription).values())
+    own = tuple(checkpoints.key(transcription).values())
     samples = [row[-1] or 0 for row in rows if row[:-1] != own]
     return len(samples), sum(samples) / billing.SAMPLES_PER_SECOND
 
@@ -113,12 +115,12 @@ def is_wanted(job: Job) -> bool:
 
 def complete(job: Job, transcript: Transcript) -> None:
     """Keep the transcript for all that shared the run."""
-    of = partials.key(job)
+    of = checkpoints.key(job)
     with write_transaction():
         if _running(job.claim).exists():
             stored = StoredTranscript.create(**of, data=transcript.to_json())
             _finish(job.claim, stored.id)
-        partials.clear(of)
+        checkpoints.clear(of)
 
 
 def fail(job: Job, message: str) -> None:
@@ -126,14 +128,14 @@ def fail(job: Job, message: str) -> None:
     with write_transaction():
         _refund_all(job.claim)
         _update_running(job.claim, status="failed", error=message)
-        partials.clear(partials.key(job))
+        checkpoints.clear(checkpoints.key(job))
 
 
 def put_back(job: Job) -> None:
     """Undo the claim of a job that was stopped in order: no token and no attempt is spent."""
     with write_transaction():
         if not _running(job.claim).exists():  # it was deleted, and nobody will go on with it
-            partials.clear(partials.key(job))
+            checkpoints.clear(checkpoints.key(job))
         _refund_all(job.claim)
         _update_running(job.claim, status="pending", attempts=Transcription.attempts - 1)
 
@@ -184,7 +186,7 @@ def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription 
 
 
 def _same_transcript(first: Transcription) -> list[Transcription]:
-    return list(_pending().where(*partials.matching(Transcription, partials.key(first))))
+    return list(_pending().where(*checkpoints.matching(Transcription, checkpoints.key(first))))
 
 
 def _same_as(table: type[StoredTranscript]) -> Any:  # noqa: ANN401 - an SQL expression

@@ -56,6 +56,7 @@ class File(Table):
     content_type = TextField()
     size_bytes = IntegerField()
     samples = IntegerField(null=True)
+    claimed_seconds = IntegerField(null=True)
     uploaded_at = IntegerField()
 
 
@@ -72,7 +73,7 @@ class StoredTranscript(Table):
         table_name = "transcript"
 
 
-class Partial(Table):
+class Checkpoint(Table):
     file_uuid = TextField()
     model = TextField()
     model_version = TextField()
@@ -102,8 +103,10 @@ class Transcription(Table):
     created_at = IntegerField()
     processed_at = IntegerField(default=0)
     attempts = IntegerField(default=0)
+    idle_starts = IntegerField(default=0)
     claim = TextField(null=True)
     samples = IntegerField(null=True)
+    speech_samples = IntegerField(null=True)
     transcript_id = IntegerField(null=True)
     options = TextField(default="")
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from whisper_service import conversions, db, jobs, metrics, model_files, partials
+from whisper_service import checkpoints, conversions, db, jobs, metrics, model_files
 from whisper_service.board import Board
 from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
@@ -141,7 +141,7 @@ class Worker:
         try:
             answer = self._ask(engine, run, task, self._config.worker.threads_for(busy))
             if task.do == TRANSCRIBE:
-                self._keep(partial(partials.save, partials.key(run.job), task.chunk, answer))
+                self._keep(partial(checkpoints.save, checkpoints.key(run.job), task.chunk, answer))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the lane
             if self._board.drop(run):
                 self._end(run.job, error)
@@ -166,7 +166,7 @@ class Worker:
             jobs.fail(job, str(error))
             return None
         language = "en" if model.is_english_only else job.language
-        saved = partials.saved(partials.key(job))
+        saved = checkpoints.saved(checkpoints.key(job))
         engines = min(len(self.engines), max(1, _memory() // (MEMORY_SHARE * model.size)))
         return Run(job, language, self._config.decode.chunk_seconds, saved, engines)
 

@@ -11,7 +11,7 @@ from tests.fakes import FakeEngine
 from tests.speech import DATA
 from tests.test_jobs import balance
 from tests.test_media import ffmpeg
-from whisper_service import conversions, jobs, partials
+from whisper_service import checkpoints, conversions, jobs
 from whisper_service.tables import File, StoredTranscript, Transcription
 
 
@@ -67,7 +67,7 @@ def test_the_others_of_a_run_go_on(service: Service, ann: Api) -> None:
         nonlocal job
         ann.call("DELETE", f"/transcribe/{first}")
         row = Transcription.get()
-        job = jobs.Job(row.claim, row.user_id, samples=0, **partials.key(row))
+        job = jobs.Job(row.claim, row.user_id, samples=0, **checkpoints.key(row))
         assert jobs.is_wanted(job)
 
     while_running(service, delete_one)

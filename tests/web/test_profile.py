@@ -168,7 +168,7 @@ def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> Non
         "api_token": 1,
         "file": 1,
         "transcript": 1,
-        "partial": 0,
+        "checkpoint": 0,
         "transcription": 2,
         "ledger": 3,
     }

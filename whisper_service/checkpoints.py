@@ -5,7 +5,7 @@ from typing import Any
 
 from whisper_service.chunks import Chunk
 from whisper_service.db import write_transaction
-from whisper_service.tables import Partial, Table
+from whisper_service.tables import Checkpoint, Table
 
 
 def key(row: Any) -> dict[str, str]:  # noqa: ANN401 - a job or a row of several tables
@@ -17,19 +17,19 @@ def key(row: Any) -> dict[str, str]:  # noqa: ANN401 - a job or a row of several
 def save(of: dict[str, str], chunk: Chunk, answer: dict[str, Any]) -> None:
     """Keep what the engine answered for a chunk. A second time is the same answer."""
     with write_transaction():
-        Partial.insert(
+        Checkpoint.insert(
             **of, start=chunk.start, stop=chunk.stop, data=json.dumps(answer)
         ).on_conflict_ignore().execute()
 
 
 def saved(of: dict[str, str]) -> dict[Chunk, dict[str, Any]]:
-    rows = Partial.select().where(*matching(Partial, of))
+    rows = Checkpoint.select().where(*matching(Checkpoint, of))
     return {Chunk(row.start, row.stop): json.loads(row.data) for row in rows}
 
 
 def clear(of: dict[str, str]) -> None:
     """Forget it all. Runs in the transaction that makes it worthless."""
-    Partial.delete().where(*matching(Partial, of)).execute()
+    Checkpoint.delete().where(*matching(Checkpoint, of)).execute()
 
 
 def matching(table: type[Table], of: dict[str, str]) -> list[Any]:
