@@ -8,13 +8,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "whisper_service"
 # A module may import those of the lines above its own, and these of its own line.
 LAYERS = (
-    "errors options transcript languages containers filenames chunks vad confine confined",
+    "errors options lengths transcript languages containers filenames chunks vad confine confined",
     "cues",
     "config ids formats ggml limits reception logs metrics",
     "front_door",
     "db passwords storage media engine whisper_cpp model_sources",
     "tables",
-    "billing model_files credentials pages checkpoints",
+    "billing model_files credentials pages checkpoints quota turns",
     "sessions api_tokens",
     "users files uploads conversions admin checks backups",
     "transcriptions jobs",

@@ -1,4 +1,4 @@
-"""The background work in lanes: two for uploads, one for stored transcripts, one an engine."""
+"""The background work in lanes: three for uploads, one for stored transcripts, one an engine."""
 
 import logging
 import math
@@ -17,6 +17,7 @@ from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError, Unavailable
 from whisper_service.runs import SAMPLE_RATE, TRANSCRIBE, Progress, Run, Task
 from whisper_service.storage import Storage
+from whisper_service.turns import Turns
 
 POLL_SECONDS = 2.0
 # A lane that has not been seen for so long is stuck; a look at a hostile file takes a minute.
@@ -38,7 +39,8 @@ class Worker:
         self._config = config
         self._storage = storage
         self._board = Board(len(self.engines), self._start_run)
-        self._pool = ThreadPoolExecutor(3 + len(self.engines), thread_name_prefix="worker")
+        self._extraction, self._encoding = Turns(), Turns()
+        self._pool = ThreadPoolExecutor(4 + len(self.engines), thread_name_prefix="worker")
         self._bell = threading.Condition()
         self._rings = 0
         self._news = threading.Condition()
@@ -48,7 +50,12 @@ class Worker:
         self._signs: dict[int, float] = {}  # when each thread was last seen
 
     def start(self) -> None:
-        for step in (self.extract_once, self.encode_once, self.complete_stored_once):
+        for step in (
+            self.extract_once,
+            self.extract_short_once,
+            self.encode_once,
+            self.complete_stored_once,
+        ):
             self._lanes.append(self._pool.submit(self._loop, step))
         for number, engine in enumerate(self.engines):
             transcribe = partial(self.transcribe_once, engine, number)
@@ -110,9 +117,18 @@ class Worker:
             jobs.put_back(run.job)
 
     def extract_once(self) -> bool:
-        """Make one file ready for transcription, if any waits. Tell whether there was one."""
+        """Make one file ready for transcription, if any waits. Return whether there was one."""
+        return self._extract(only_short=False)
+
+    def extract_short_once(self) -> bool:
+        """Do the same for files that claim to be short, so that they never wait for long ones."""
+        return self._extract(only_short=True)
+
+    def _extract(self, *, only_short: bool) -> bool:
         seconds = self._config.media.max_duration_seconds
-        found = conversions.extract_next(self._storage, seconds, self._is_running)
+        found = conversions.extract_next(
+            self._storage, seconds, self._is_running, self._extraction, only_short=only_short
+        )
         if found:
             self.wake()
         return found
@@ -120,7 +136,7 @@ class Worker:
     def encode_once(self) -> bool:
         """Make one file ready for download, if any waits. Tell whether there was one."""
         seconds = self._config.media.max_duration_seconds
-        return conversions.encode_next(self._storage, seconds, self._is_running)
+        return conversions.encode_next(self._storage, seconds, self._is_running, self._encoding)
 
     def complete_stored_once(self) -> bool:
         """Complete one transcription whose transcript is there. Tell whether there was one."""

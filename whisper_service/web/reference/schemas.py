@@ -146,7 +146,13 @@ ACCOUNTS: dict[str, Schema] = {
 }
 
 _HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "BLAKE3"}
-_REJECTIONS = ["unsupported_content_type", "no_audio_stream", "empty_file", "file_too_large"]
+_REJECTIONS = [
+    "unsupported_content_type",
+    "no_audio_stream",
+    "empty_file",
+    "file_too_large",
+    "quota_exceeded",
+]
 _FILE: dict[str, Schema] = {
     "uuid": UUID,
     "filename": STRING,
