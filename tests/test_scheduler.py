@@ -1,14 +1,16 @@
 """Who comes first."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import Service
 from tests.test_jobs import statuses
-from whisper_service import ids
+from whisper_service import ids, jobs
 from whisper_service.db import write_transaction
 from whisper_service.jobs import Job
-from whisper_service.runs import FIND_SPEECH, Run
-from whisper_service.scheduler import Scheduler
+from whisper_service.runs import BLOCK, FIND_SPEECH, SAMPLE_RATE, Run
+from whisper_service.scheduler import Assignment, Scheduler
 from whisper_service.tables import File, Transcription, User
 
 HOUR = 3600 * 16_000
@@ -59,13 +61,18 @@ def serve(scheduler: Scheduler, tasks: int) -> list[str]:
         assignment = scheduler.next_task(0)
         if assignment is None:
             break
-        run, task = assignment.run, assignment.task
-        frames = task.request("w", "en", 1)
-        heard = [1.0] * (frames["stop"] - frames["start"]) if task.do == FIND_SPEECH else None
-        answer = {"probabilities": heard} if heard else {"language": "en", "segments": []}
-        scheduler.complete_task(run, task, answer)
-        files.append(run.job.file_uuid)
+        complete(scheduler, assignment)
+        files.append(assignment.run.job.file_uuid)
     return files
+
+
+def complete(scheduler: Scheduler, assignment: Assignment) -> None:
+    """Answer a task: speech all along, and no words in it."""
+    run, task = assignment.run, assignment.task
+    frames = task.request("w", "en", 1)
+    heard = [1.0] * (frames["stop"] - frames["start"]) if task.do == FIND_SPEECH else None
+    answer = {"probabilities": heard} if heard else {"language": "en", "segments": []}
+    scheduler.complete_task(run, task, answer)
 
 
 def test_a_clip_does_not_wait_for_an_hour(scheduler: Scheduler) -> None:
@@ -155,3 +162,26 @@ def test_a_job_that_cannot_start_does_not_hold_up_the_next(
     taken = Scheduler(2, start).next_task(0)
     assert taken
     assert taken.run.job.file_uuid == second
+
+
+@given(st.lists(st.lists(st.integers(1, 600), min_size=1, max_size=3), min_size=2, max_size=2))
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_nobody_who_waits_falls_behind_by_more_than_two_tasks(
+    scheduler: Scheduler, lengths: list[list[int]]
+) -> None:
+    Transcription.delete().execute()
+    scheduler = Scheduler(2, lambda job: Run(job, "en", 14, {}, engines=2))
+    for name, seconds in zip(("ann", "bob"), lengths, strict=True):
+        for length in seconds:
+            queue(name, length * 16_000)
+    served = {user.id: 0.0 for user in User.select()}
+    while assignment := scheduler.next_task(0):
+        served[assignment.run.job.user_id] += assignment.task.seconds
+        complete(scheduler, assignment)
+        busy = {run.job.user_id for run in scheduler._runs} | set(jobs.waiting())
+        if len(busy) == 2:
+            assert abs(served[1] - served[2]) <= 2 * BLOCK / SAMPLE_RATE
+    assert len(statuses()) == sum(map(len, lengths))
+    assert set(statuses()) == {"processing"}
