@@ -67,10 +67,10 @@ def update(uuid: str, token_balance: int | None, price_multiplier: Decimal | Non
         if user is None:
             raise NotFound("User not found")
         if token_balance is not None:
-            billing.grant(user.id, token_balance - user.token_balance)
+            billing.set_balance(user, token_balance)
         if price_multiplier is not None:
             micros = int(price_multiplier * billing.MICROS)
-            User.update(price_micros=micros).where(User.id == user.id).execute()
+            User.update(price_micros=micros).where(User.uuid == uuid).execute()
         return User.get_by_id(user.id)
 
 

@@ -131,7 +131,7 @@ def delete(user: User, password: str, storage: Storage) -> None:
         User.delete().where(User.uuid == user.uuid).execute()
     for uuid in files:
         storage.delete(uuid)
-    _drop_avatar(now and now.avatar_uuid, storage)
+    _drop_avatar(now.avatar_uuid if now else None, storage)
 
 
 def _delete_transcriptions(user: User) -> int:

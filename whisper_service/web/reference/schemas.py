@@ -107,6 +107,7 @@ _CHANGED: dict[str, Schema] = {
     "password": maybe(ref("NewPassword")),
     "new_password": {**maybe(ref("NewPassword")), "description": "The same as password."},
     "old_password": {"type": ["string", "null"], "description": "Wanted for a new password."},
+    "revoke_keys": {"type": ["boolean", "null"], "description": "With a password: all API keys."},
 }
 ACCOUNTS: dict[str, Schema] = {
     "NewAccount": record({"username": NAME, "password": ref("NewPassword")}),
