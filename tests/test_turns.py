@@ -121,11 +121,23 @@ def test_no_file_is_extracted_twice_at_once(
     assert found == [False]
 
 
+def test_what_is_much_longer_than_it_claims_fails_in_either_thread(
+    service: Service, tmp_path: Path
+) -> None:
+    for claimed in (5, 600):
+        source = quiet_flac(tmp_path / f"{claimed}.flac", 3600, claimed_seconds=claimed)
+        uploaded(service.register(f"user{claimed}"), source)
+    while service.worker.extract_short_once():
+        pass
+    errors = {row.error for row in File.select()}
+    assert errors == {"The recording is much longer than its file claims"}
+
+
 def test_what_only_claims_to_be_short_waits_with_the_long(service: Service, tmp_path: Path) -> None:
     """Its first seconds need the bits that the rest of it lacks."""
     source = tmp_path / "later.aac"
     quiet_later = (
-        "-f lavfi -i anoisesrc=d=2:r=16000:a=0.5 -f lavfi -i anullsrc=r=16000:cl=mono:d=1400"
+        "-f lavfi -i anoisesrc=d=2:r=16000:a=0.5 -f lavfi -i anullsrc=r=16000:cl=mono:d=1600"
     )
     ffmpeg(*f"{quiet_later} -filter_complex [0][1]concat=v=0:a=1 -b:a 96k".split(), source)
     (uuid,) = uploaded(service.register("ann"), source)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from whisper_service.storage import Storage
 from whisper_service.tables import File, Transcription
 from whisper_service.turns import Turns
 
-# What claims to be no longer never waits for longer recordings of anybody; what turns out to
-# last more than twice as long does.
-SHORT_SECONDS, SHORT_MAX_SECONDS = 600, 1260
+# What claims to be short never waits for anything longer. What is not short after all, by more
+# than an honest claim may be wrong, waits with the long ones.
+SHORT_SECONDS, SHORT_MAX_SECONDS = 600, 1500
 
 logger = logging.getLogger(__name__)
 
@@ -131,14 +131,10 @@ def _convert(file: File | None, storage: Storage, running: Wanted, step: Step) -
     return True
 
 
-def _unchanged(file: File) -> Sequence[Any]:
-    """Select a file as long as it is what it was when its conversion began."""
-    had_no_wav = file.samples is None
-    return (
-        File.uuid == file.uuid,
-        File.status == "converting",
-        File.samples.is_null(is_null=had_no_wav),
-    )
+def _unchanged(file: File) -> tuple[Any, ...]:
+    """Return the conditions for a file to be what it was when its conversion began."""
+    same_wav = File.samples.is_null(is_null=file.samples is None)
+    return File.uuid == file.uuid, File.status == "converting", same_wav
 
 
 def _is_unchanged(file: File) -> bool:
