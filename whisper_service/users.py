@@ -10,9 +10,9 @@ from peewee import IntegrityError
 from whisper_service import billing, ids, media, passwords, sessions
 from whisper_service.config import Auth
 from whisper_service.db import write_transaction
-from whisper_service.errors import Conflict, InvalidRequest, Unauthenticated
+from whisper_service.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
 from whisper_service.storage import Storage
-from whisper_service.tables import File, User
+from whisper_service.tables import ApiToken, File, User
 
 MAX_USERNAME = 20
 _USERNAME = re.compile(rf"[A-Za-z0-9_-]{{3,{MAX_USERNAME}}}")
@@ -103,11 +103,12 @@ def update(
 def delete(user: User, password: str, storage: Storage) -> None:
     """Delete an account with all that it has, running jobs included.
 
-    Raises Unauthenticated for a wrong password.
+    Raises Unauthenticated for a wrong password, Conflict for the last administrator's account.
     """
     if not passwords.matches(password, user.password_hash):
         raise Unauthenticated("Incorrect password")
     with write_transaction():
+        _ensure_not_last_admin(user)
         files = [row.uuid for row in File.select(File.uuid).where(File.user_id == user.id)]
         User.delete().where(User.id == user.id).execute()
     for uuid in files:
@@ -115,9 +116,18 @@ def delete(user: User, password: str, storage: Storage) -> None:
     _drop_avatar(user.avatar_uuid, storage)
 
 
-def promote(user: User) -> None:
+def promote(uuid: str) -> None:
+    """Make an administrator of an account, end its sessions and revoke its API keys.
+
+    Raises NotFound when it was deleted meanwhile.
+    """
     with write_transaction():
+        user = User.get_or_none(User.uuid == uuid)
+        if user is None:
+            raise NotFound("User not found")
         User.update(is_admin=1).where(User.id == user.id).execute()
+        sessions.end_others(user, None)
+        ApiToken.delete().where(ApiToken.user_id == user.id).execute()
 
 
 def find(username: str) -> User | None:
@@ -129,6 +139,15 @@ def check_username(username: str) -> None:
         raise InvalidRequest(
             "Invalid username. Must be 3-20 characters and contain only "
             "alphanumeric characters, underscores, or hyphens"
+        )
+
+
+def _ensure_not_last_admin(user: User) -> None:
+    """Raise Conflict for the last administrator. Runs in the transaction of the deletion."""
+    admins = User.select(User.id).where(User.is_admin == 1).limit(2)
+    if [admin.id for admin in admins] == [user.id]:
+        raise Conflict(
+            "The last administrator's account cannot be deleted. Make another administrator first"
         )
 
 
