@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from peewee import DatabaseError, PeeweeException, SqliteDatabase
+from peewee import DatabaseError, SqliteDatabase
 
 from whisper_service.errors import CommandError
 
@@ -94,9 +94,8 @@ def is_full(error: Exception) -> bool:
     """Return whether an error means that the disk has no room."""
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
-    if isinstance(error, PeeweeException):  # around sqlite3's own
-        error = error.args[0] if error.args else error
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    original = getattr(error, "orig", error)  # Peewee's errors carry sqlite3's own
+    return getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _version(path: Path) -> int:
