@@ -12,7 +12,7 @@ from typing import Any, Self
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
-from whisper_service import checks, db, jobs, model_files
+from whisper_service import checks, db, jobs, model_files, storage_folder
 from whisper_service.config import Config
 from whisper_service.errors import CommandError
 from whisper_service.front_door import Door
@@ -52,6 +52,7 @@ class Server:
             # With a new database they would be taken for leftovers, and swept away below.
             db.open_database(storage.database, create=not storage.holds_recordings())
             stack.callback(db.database.close)
+            storage_folder.make_private(storage.root)
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
             storage.sweep(*_known_files())
             jobs.requeue_interrupted()

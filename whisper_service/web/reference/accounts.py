@@ -36,6 +36,7 @@ PASSWORD_RULES = (
     "Password must be at least 12 characters long",
     "Password must contain at least 1 uppercase letter(s)",
 )
+LAST_ADMIN = "The last administrator's account cannot be deleted. Make another administrator first"
 MESSAGE = record({"message": STRING})
 
 REGISTRATION = Operation(
@@ -174,6 +175,7 @@ PROFILE = (
         errors={
             400: ("Password is required to delete account",),
             401: ("Incorrect password",),
+            409: (LAST_ADMIN,),
             429: GUESSES,
         },
     ),
