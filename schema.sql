@@ -14,6 +14,7 @@ CREATE TABLE user (
     price_micros  INTEGER NOT NULL DEFAULT 1000000 CHECK (price_micros BETWEEN 0 AND 1000000000),
     avatar_uuid   TEXT    UNIQUE CHECK (length(avatar_uuid) = 32)
 ) STRICT;
+CREATE INDEX user_by_is_admin ON user (is_admin);
 
 CREATE TABLE session (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,

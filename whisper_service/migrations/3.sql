@@ -23,6 +23,7 @@ INSERT INTO new_user (
 FROM user;
 DROP TABLE user;
 ALTER TABLE new_user RENAME TO user;
+CREATE INDEX user_by_is_admin ON user (is_admin);
 
 CREATE TABLE new_session (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
