@@ -20,6 +20,7 @@ UNLIMITED = {
     "WHISPER_SERVICE_AUTH_FAILURES_PER_ACCOUNT": "1000000",
     "WHISPER_SERVICE_AUTH_FAILURES_PER_ADDRESS": "1000000",
 }
+COST = {"WHISPER_SERVICE_AUTH_BCRYPT_COST": str(scale(12, 10))}
 
 
 def login(name: str, password: str) -> bytes:
@@ -28,8 +29,11 @@ def login(name: str, password: str) -> bytes:
 
 
 def flood(folder: Path, models: Path, seconds: float, broken: str = "") -> tuple[Result, Result]:
-    """Guess at passwords; return what the guesses came to, and other requests meanwhile."""
-    with serving(folder, models, broken=broken, **UNLIMITED) as server:
+    """Guess at passwords; return what the guesses came to, and other requests meanwhile.
+
+    Every guess is served, in its turn.
+    """
+    with serving(folder, models, broken=broken, **UNLIMITED, **COST) as server:
         key = Client(server, "ann").headers["Authorization"]
         guesses = [kind(name, 1, login(name, "no")) for name in ("ann", "bob", "carol")]
         profile = [kind("profile", 1, head("GET", "/user", Authorization=key))]
@@ -64,9 +68,8 @@ def test_in_one_pool_it_would_not(tiny_en_model: Path, tmp_path: Path) -> None:
 
 def compare(folder: Path, models: Path, rounds: int, broken: str = "") -> tuple[float, float]:
     """Log in as somebody and as nobody, in turns; return the medians of the milliseconds."""
-    cost = {"WHISPER_SERVICE_AUTH_BCRYPT_COST": str(scale(12, 10))}
     known, unknown = [], []
-    with serving(folder, models, broken=broken, **UNLIMITED, **cost) as server:
+    with serving(folder, models, broken=broken, **UNLIMITED, **COST) as server:
         Client(server, "ann")
         with connected(server) as wire:
 
