@@ -12,7 +12,7 @@ from typing import Any, Self
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
-from whisper_service import checks, db, jobs, model_files
+from whisper_service import checks, db, jobs, model_files, storage_folder
 from whisper_service.config import Config
 from whisper_service.dispatcher import Dispatcher
 from whisper_service.errors import CommandError
@@ -47,11 +47,13 @@ class Server:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            storage = Storage(self.config.storage.path, self.config.storage.reserve_bytes)
+            settings = self.config.storage
+            storage = Storage(settings.path, settings.reserve_bytes, settings.quota_bytes)
             stack.enter_context(storage.owned())
             # With a new database they would be taken for leftovers, and swept away below.
             db.open_database(storage.database, create=not storage.holds_recordings())
             stack.callback(db.database.close)
+            storage_folder.make_private(storage.root)
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
             storage.sweep(*_known_files())
             jobs.requeue_interrupted()

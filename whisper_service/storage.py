@@ -18,7 +18,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from whisper_service import ids
+from whisper_service import ids, storage_folder
 from whisper_service.errors import CommandError, StorageFull
 
 
@@ -69,20 +69,20 @@ class IncomingFile:
 
 
 class Storage:
-    """A folder that one running service owns."""
+    """A folder that one running service owns. Raises CommandError for one that cannot be used.
 
-    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
+    `reserve_bytes` are to stay free, `quota_bytes` are what one user may have; 0 is no limit.
+    """
+
+    def __init__(self, root: Path, reserve_bytes: int = 0, quota_bytes: int = 0) -> None:
         self.root = root
+        self.quota_bytes = quota_bytes
         self._reserve_bytes = reserve_bytes
         self.database = root / "service.db"
         self._files = root / "files"
         self._avatars = root / "avatars"
         self._temporary = root / "tmp"
-        try:
-            for folder in (root, self._files, self._avatars, self._temporary):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"Cannot write to {root}: {error.strerror}") from error
+        storage_folder.prepare(root)
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -158,21 +158,22 @@ class Storage:
         return [download, self.speech(uuid)] if heard else [download]
 
     def holds_recordings(self) -> bool:
-        return any(self._files.iterdir())
+        return any(storage_folder.own_entries(self._files))
 
     def sweep(self, files: Mapping[str, bool], avatars: set[str]) -> None:
         """Remove what a killed process left: temporary files, and what no row knows.
 
-        `files` tells of each uuid whether it is converted, so that its original is not needed.
+        What has a name that the service does not give is left alone. `files` tells of each uuid
+        whether it is converted, so that its original is not needed.
         """
-        for leftover in self._temporary.iterdir():
+        for leftover in storage_folder.own_entries(self._temporary):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        for folder in self._files.iterdir():
+        for folder in storage_folder.own_entries(self._files):
             if folder.name not in files:
                 self.delete(folder.name)
             elif files[folder.name]:
                 self.original(folder.name).unlink(missing_ok=True)
-        for picture in self._avatars.iterdir():
+        for picture in storage_folder.own_entries(self._avatars):
             if picture.stem not in avatars:
                 picture.unlink()
 

@@ -35,6 +35,7 @@ PASSWORD_RULES = (
     "Password must be at least 12 characters long",
     "Password must contain at least 1 uppercase letter(s)",
 )
+LAST_ADMIN = "The last administrator's account cannot be deleted. Make another administrator first"
 MESSAGE = record({"message": STRING})
 
 REGISTRATION = Operation(
@@ -137,8 +138,9 @@ PROFILE = (
                 "updated_fields": ["username", "avatar"],
             },
         ),
-        about="All of it or nothing. A new password ends the user's other sessions. The avatar is "
-        "a PNG, JPEG, WebP or GIF of at most 10 MiB; its middle is kept as a PNG of 256 pixels.",
+        about="All of it or nothing. A new password ends the user's other sessions, and with "
+        "`revoke_keys` revokes all API keys. The avatar is a"
+        "  PNG, JPEG, WebP or GIF of at most 10 MiB; its middle is kept as a PNG of 256 pixels.",
         body={
             "required": True,
             "content": {
@@ -150,6 +152,7 @@ PROFILE = (
             400: (
                 "No fields to update. Give username, password or avatar",
                 "old_password is required to update password",
+                "revoke_keys is for a change of the password",
                 "Avatar file too large. Maximum size is 10MB",
                 "Invalid avatar image",
                 "Invalid multipart body",
@@ -170,6 +173,7 @@ PROFILE = (
         errors={
             400: ("Password is required to delete account",),
             401: ("Incorrect password",),
+            409: (LAST_ADMIN,),
             429: GUESSES,
         },
     ),
