@@ -12,7 +12,7 @@ No name in here comes from a user.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,13 +25,15 @@ from whisper_service.errors import CommandError, StorageFull
 class IncomingFile:
     """An upload on its way to disk, hashed as it is written.
 
-    Beyond `max_bytes` nothing more is written, and `too_large` says so.
+    Beyond `max_bytes` nothing more is written, and `too_large` says so. `has_room` tells whether
+    the disk has room for so many bytes.
     """
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, has_room: Callable[[int], bool]) -> None:
         self.path = path
         self.size = 0
         self.max_bytes = max_bytes
+        self._has_room = has_room
         self._hash = blake3()
         self._file = path.open("xb")
 
@@ -43,16 +45,15 @@ class IncomingFile:
     def hash(self) -> str:
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> None:
+        """Append bytes. Raises StorageFull where they would use the reserve."""
         self.size += len(data)
-        if not self.too_large:
-            self._hash.update(data)
-            self._file.write(data)
-        return len(data)
-
-    def seek(self, offset: int) -> int:
-        """Do nothing: the form parser rewinds each file at its end, and nobody reads this one."""
-        return offset
+        if self.too_large:
+            return
+        if not self._has_room(len(data)):
+            raise StorageFull("The server's disk is full")
+        self._hash.update(data)
+        self._file.write(data)
 
     def close(self) -> None:
         """Bring the bytes to disk."""
@@ -120,7 +121,7 @@ class Storage:
 
     def receive(self, max_bytes: int) -> IncomingFile:
         """Open an upload of at most `max_bytes`, on the file system where it will stay."""
-        return IncomingFile(self._temporary / ids.uuid7(), max_bytes)
+        return IncomingFile(self._temporary / ids.uuid7(), max_bytes, self.has_room)
 
     @property
     def temporary_folder(self) -> Path:

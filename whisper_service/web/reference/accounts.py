@@ -26,8 +26,7 @@ from whisper_service.web.reference.schemas import (
 )
 
 JOHN = {"username": "john_doe", "password": "SecureP@ssw0rd!"}
-BUSY = ("The server is busy. Try again in a second",)
-GUESSES = (*BUSY, "Too many failed attempts. Try again in 42 seconds")
+GUESSES = ("Too many failed attempts. Try again in 42 seconds",)
 NAME_RULES = (
     "Invalid username. Must be 3-20 characters and contain only "
     "alphanumeric characters, underscores, or hyphens"
@@ -58,7 +57,6 @@ REGISTRATION = Operation(
     errors={
         400: ("Missing username", "Missing password", NAME_RULES, *PASSWORD_RULES),
         409: ("Username already exists",),
-        429: BUSY,
     },
 )
 LOGIN = Operation(
