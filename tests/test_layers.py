@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "whisper_service"
 LAYERS = (
     "errors options lengths transcript languages containers filenames chunks vad confine confined",
     "cues",
-    "config ids formats ggml limits reception logs metrics",
+    "config ids formats ggml limits storage_folder reception dispatcher logs metrics",
     "front_door",
     "db passwords storage media engine whisper_cpp model_sources",
     "tables",

@@ -178,7 +178,7 @@ def test_a_start_sweeps_what_a_killed_process_left(tiny_en_model: Path, tmp_path
     orphan = tmp_path / "files" / ("0" * 32)
     orphan.mkdir()
     unneeded = tmp_path / "files" / uuid / "original"
-    temporary, avatar = tmp_path / "tmp" / "half", tmp_path / "avatars" / "0.png"
+    temporary, avatar = tmp_path / "tmp" / ("0" * 32), tmp_path / "avatars" / f"{'0' * 32}.png"
     for path in (orphan / "original", unneeded, temporary, avatar):
         path.write_bytes(b"x")
     server = start_server(tmp_path, tiny_en_model.parent)

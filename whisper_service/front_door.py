@@ -15,6 +15,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer
 
+from whisper_service.dispatcher import SHORT
 from whisper_service.errors import RequestTimeout, TooManyRequests
 from whisper_service.reception import PARSED_BYTES, Parser, Rules
 
@@ -24,6 +25,7 @@ BODY_RATE = 1024
 BODY_SECONDS = 20.0
 # How long to throw away what a refused client still sends, so that it comes to read the answer.
 LINGER_SECONDS = 5
+PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 
 
 class Door:
@@ -116,8 +118,27 @@ class Channel(HTTPChannel):
                 raise TooManyRequests("Too many connections", 1)
 
     @property
+    def pool(self) -> str:
+        """The threads that serve its next request. To refuse one takes no time."""
+        request = self.requests[0]
+        return SHORT if request.error else self._door.rules.pool(request.command, request.path)
+
+    @property
     def is_last(self) -> bool:
         return self._door.is_closing
+
+    def check_client_disconnected(self) -> bool:  # type: ignore[override]
+        """Return whether the client is gone, which the application can ask for.
+
+        While a request is being answered nothing is read, so that waitress itself would find out
+        at the next write. Bytes of another request mean that the client is there.
+        """
+        try:
+            return not self.connected or not self.socket.recv(1, PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def recv(self, buffer_size: int) -> bytes:
         """Read much at once only where none of it is parsed.

@@ -1,4 +1,4 @@
-"""How much of what is dear one caller may have: the processor's time, and guesses at passwords."""
+"""Per-caller limits on password attempts."""
 
 import threading
 import time
@@ -10,23 +10,6 @@ from whisper_service.errors import TooManyRequests, Unauthenticated
 
 MINUTE = 60.0
 MAX_KEYS = 100_000
-
-
-class Turnstile:
-    """Lets so many threads in at once; more are turned away."""
-
-    def __init__(self, most: int) -> None:
-        self._room = threading.Semaphore(most)
-
-    @contextmanager
-    def passed(self) -> Iterator[None]:
-        """Hold a place. Raises TooManyRequests when there is none."""
-        if not self._room.acquire(blocking=False):
-            raise TooManyRequests("The server is busy. Try again in a second", 1)
-        try:
-            yield
-        finally:
-            self._room.release()
 
 
 class FailureLimit:

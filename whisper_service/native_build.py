@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import venv
 from importlib import metadata
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from whisper_service.runs import TRANSCRIBE, Task
 
 PACKAGE = "pywhispercpp"
 ROOT = Path(__file__).parent.parent
+BUILD_TOOLS = ROOT / "requirements-native.txt"
 RECORDING = ROOT / "tests" / "data" / "jfk.wav"
 ROUNDS = 5
 SECONDS = 300
@@ -109,10 +111,17 @@ def _smallest_model(settings: Config) -> Path:
 
 
 def _build(folder: Path) -> Path:
+    tools = folder / "tools"
     environ = {name: text for name, text in os.environ.items() if _PASSED_ON.fullmatch(name)}
     environ |= {"CMAKE_ARGS": _CMAKE_ARGS, "TMPDIR": str(folder)}
-    options = ["--no-binary", PACKAGE, "--no-cache-dir", "--no-deps", "--wheel-dir", str(folder)]
-    _pip("wheel", *options, *_pinned(folder), environ=environ)
+    environ["PATH"] = f"{tools / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
+    # Pip's isolated builds take the newest tools, of whatever hash.
+    venv.create(tools, symlinks=True)
+    pinned = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(BUILD_TOOLS)]
+    _pip("install", *pinned, python=tools / "bin" / "python", environ=environ)
+    options = ["--no-build-isolation", "--no-binary", PACKAGE, "--no-cache-dir", "--no-deps"]
+    options += ["--wheel-dir", str(folder), *_pinned(folder)]
+    _pip("wheel", *options, python=tools / "bin" / "python", environ=environ)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -173,8 +182,12 @@ def _install(*what: str) -> None:
             signal.signal(number, handler)
 
 
-def _pip(*arguments: str, environ: dict[str, str] | None = None) -> None:
-    command = [sys.executable, "-m", "pip", *arguments, "--no-input", "--disable-pip-version-check"]
+def _pip(
+    *arguments: str, python: Path | None = None, environ: dict[str, str] | None = None
+) -> None:
+    """Run pip, for another Python if one is given. Raises CommandError."""
+    command = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check"]
+    command += ["--python", str(python), *arguments] if python else arguments
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = _reason(done.stdout + done.stderr)

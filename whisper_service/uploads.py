@@ -1,5 +1,7 @@
 """From received bytes to a file of the user's."""
 
+import os
+import threading
 import time
 from typing import Any
 
@@ -8,6 +10,9 @@ from whisper_service.db import write_transaction
 from whisper_service.errors import ServiceError
 from whisper_service.storage import IncomingFile, Storage
 from whisper_service.tables import File, User
+
+# A probe is an ffmpeg, which takes a core for a while: no more at once than there are cores.
+_probes = threading.Semaphore(os.cpu_count() or 1)
 
 
 class RejectedFile(ServiceError):
@@ -46,7 +51,8 @@ def _reject_bad_size(incoming: IncomingFile) -> None:
 
 def _probe(incoming: IncomingFile) -> media.Media:
     try:
-        return media.probe(incoming.path)
+        with _probes:
+            return media.probe(incoming.path)
     except media.NoAudioStream as error:
         raise RejectedFile("no_audio_stream", str(error)) from error
     except (media.UnsupportedMedia, media.MediaError) as error:

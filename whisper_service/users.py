@@ -10,7 +10,7 @@ from peewee import IntegrityError
 from whisper_service import api_tokens, billing, credentials, ids, media, passwords, sessions
 from whisper_service.config import Auth
 from whisper_service.db import write_transaction
-from whisper_service.errors import Conflict, InvalidRequest, Unauthenticated
+from whisper_service.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
 from whisper_service.storage import Storage
 from whisper_service.tables import File, Transcription, User
 
@@ -115,12 +115,14 @@ def delete(user: User, password: str, storage: Storage) -> None:
 
     Its sessions and keys go first, then its rows in batches, the account last: when the service is
     killed meanwhile, the owner can log in and delete what is left. Raises Unauthenticated for a
-    wrong password.
+    wrong password, Conflict for the last administrator's account.
     """
     if not passwords.matches(password, user.password_hash):
         raise Unauthenticated("Incorrect password")
     with write_transaction():
         credentials.confirm(user, "Incorrect password")
+        _ensure_not_last_admin(user)
+        User.update(is_admin=0).where(User.uuid == user.uuid).execute()
         sessions.end_others(user, None)
         api_tokens.revoke_all(user)
     while _delete_transcriptions(user):
@@ -144,9 +146,18 @@ def _delete_transcriptions(user: User) -> int:
     return deleted
 
 
-def promote(user: User) -> None:
+def promote(uuid: str) -> None:
+    """Make an administrator of an account, end its sessions and revoke its API keys.
+
+    Raises NotFound when it was deleted meanwhile.
+    """
     with write_transaction():
-        User.update(is_admin=1).where(User.id == user.id).execute()
+        user = User.get_or_none(User.uuid == uuid)
+        if user is None:
+            raise NotFound("User not found")
+        User.update(is_admin=1).where(User.uuid == uuid).execute()
+        sessions.end_others(user, None)
+        api_tokens.revoke_all(user)
 
 
 def find(username: str) -> User | None:
@@ -158,6 +169,15 @@ def check_username(username: str) -> None:
         raise InvalidRequest(
             "Invalid username. Must be 3-20 characters and contain only "
             "alphanumeric characters, underscores, or hyphens"
+        )
+
+
+def _ensure_not_last_admin(user: User) -> None:
+    """Raise Conflict for the last administrator. Runs in the transaction of the deletion."""
+    admins = User.select(User.id).where(User.is_admin == 1).limit(2)
+    if [admin.id for admin in admins] == [user.id]:
+        raise Conflict(
+            "The last administrator's account cannot be deleted. Make another administrator first"
         )
 
 

@@ -5,15 +5,15 @@ import pytest
 
 from tests.conftest import Api, Service
 from tests.speech import DATA
+from tests.support.accounts import make_admin
 from tests.test_jobs import balance
-from whisper_service import users
 from whisper_service.tables import Transcription, User
 
 
 @pytest.fixture
 def root(service: Service) -> Api:
     api = service.register("root")
-    users.promote(User.get())
+    make_admin("root")
     return api
 
 

@@ -9,7 +9,6 @@ import requests
 
 from tests.conftest import PASSWORD, Api, Service, start_server
 from tests.torture.harness import FULL
-from whisper_service.web.services import Services
 
 WRONG = {"password": "Wrong-Horse-9"}
 NEW = "Another-Horse-9"
@@ -79,28 +78,6 @@ def test_a_change_without_a_password_is_no_guess(service: Service) -> None:
     for _ in range(10):
         login(service.anyone, 401)
     ann.call("PATCH", "/user", json={"username": "anna"})
-
-
-def test_who_finds_no_place_to_wait_is_told_when_to_come(service: Service) -> None:
-    service.register("ann")
-    services: Services = service.client.application.extensions["services"]
-    places = [services.hashing.passed() for _ in range(100)]
-    taken = 0
-    with pytest.raises(Exception, match="The server is busy"):
-        for place in places:
-            place.__enter__()
-            taken += 1
-    answer = login(service.anyone, 429, password=PASSWORD)
-    assert (answer.text, answer.headers["Retry-After"]) == (
-        "The server is busy. Try again in a second",
-        "1",
-    )
-    body = {"username": "bob", "password": PASSWORD}
-    service.anyone.call("POST", "/user/register", expect=429, json=body)
-    for place in places[:taken]:
-        place.__exit__(None, None, None)
-    login(service.anyone, 200, password=PASSWORD)
-    assert login(service.anyone, 401).text == "Authentication failed"  # none of it was a failure
 
 
 def test_fifty_people_register_within_a_minute(tiny_en_model: Path, tmp_path: Path) -> None:

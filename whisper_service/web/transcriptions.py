@@ -73,18 +73,18 @@ def result(uuid: str) -> dict[str, Any] | Response:
     if params.flag("download"):
         return _as_file(row, view)
     seconds = params.query_whole("wait", MAX_WAIT) or 0
-    return waiting.until_changed(services(), _look(uuid, view), seconds)
+    is_gone = waiting.disconnect_check()
+    return waiting.until_changed(services(), _look(uuid, view), is_gone, seconds)
 
 
 @public.get("/transcribe/<uuid>/events")
 def events(uuid: str) -> Response:
     """Stream what the status is, each time that it changes, until the transcription has ended."""
-    is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
     look = _look(ids.parse(uuid), _view())
     if request.method == "HEAD":
         look()
         return Response(mimetype="text/event-stream")
-    return waiting.stream(services(), look, is_gone)
+    return waiting.stream(services(), look, waiting.disconnect_check())
 
 
 def _look(uuid: str, view: View) -> waiting.Look:

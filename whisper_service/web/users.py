@@ -23,8 +23,7 @@ private = Blueprint("account", __name__)
 def register() -> dict[str, Any]:
     config = services().config
     credentials = _credentials()
-    with services().hashing.passed():
-        user = users.register(*credentials, config.auth, config.billing.initial_token_balance)
+    user = users.register(*credentials, config.auth, config.billing.initial_token_balance)
     return {
         "message": "User registered and logged in successfully",
         "username": user.username,
@@ -74,12 +73,10 @@ def update() -> dict[str, Any]:
     if request.mimetype != "multipart/form-data":
         body = params.json_object()
         return _update(_change(body, revoke_keys=params.optional_bool(body, "revoke_keys")))
-    with forms.received_form(forms.MAX_AVATAR_BYTES) as form:
+    with forms.received_form(forms.MAX_AVATAR_BYTES, forms.MAX_AVATAR_BODY_BYTES) as form:
         avatar = next((part.file for part in form.parts if part.field == "avatar"), None)
         if avatar and avatar.too_large:
-            raise InvalidRequest("Avatar file too large. Maximum size is 10MB")
-        if avatar:
-            avatar.close()
+            raise InvalidRequest(forms.AVATAR_TOO_LARGE)
         revoke_keys = params.flag("revoke_keys", form.texts)
         return _update(_change(form.texts, avatar, revoke_keys=revoke_keys))
 
@@ -139,7 +136,6 @@ def _guess(username: str) -> Iterator[None]:
     with (
         limits.failures_from_address.attempt(address),
         limits.failures_of_account.attempt(account),
-        limits.hashing.passed(),
     ):
         yield
 

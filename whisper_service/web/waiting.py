@@ -8,18 +8,28 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 
 from whisper_service.errors import ServiceError, TooManyRequests
 from whisper_service.web.services import Services
 
 # A line now and then keeps proxies from ending a stream, and shows that its client is gone.
 HEARTBEAT_SECONDS = 15
+# How often to look whether the client is still there.
+LOOK_SECONDS = 1
 
 Look = Callable[[], dict[str, Any]]
 
 
-def until_changed(services: Services, look: Look, seconds: float) -> dict[str, Any]:
+def disconnect_check() -> Callable[[], bool]:
+    """Return what tells whether the client of the request is gone."""
+    check: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+    return check
+
+
+def until_changed(
+    services: Services, look: Look, is_gone: Callable[[], bool], seconds: float
+) -> dict[str, Any]:
     """Answer when the status has become another one, at the latest after so many seconds.
 
     When as many wait as may, it is answered at once.
@@ -29,9 +39,9 @@ def until_changed(services: Services, look: Look, seconds: float) -> dict[str, A
         return answer
     try:
         until = time.monotonic() + seconds
-        while answer["status"] == first["status"] and not _is_final(answer):
+        while answer["status"] == first["status"] and not (_is_final(answer) or is_gone()):
             left = until - time.monotonic()
-            if left <= 0 or not services.worker.wait_for_news(left):
+            if left <= 0 or not services.worker.wait_for_news(min(left, LOOK_SECONDS)):
                 break
             answer = look()
     finally:
@@ -58,7 +68,7 @@ def _events(
 ) -> Iterator[str]:
     yield _event(answer)
     told, sent = answer, time.monotonic()
-    while not (_is_final(told) or is_gone()) and services.worker.wait_for_news(HEARTBEAT_SECONDS):
+    while not (_is_final(told) or is_gone()) and services.worker.wait_for_news(LOOK_SECONDS):
         try:
             answer = look()
         except ServiceError:

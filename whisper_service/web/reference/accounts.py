@@ -26,8 +26,7 @@ from whisper_service.web.reference.schemas import (
 )
 
 JOHN = {"username": "john_doe", "password": "SecureP@ssw0rd!"}
-BUSY = ("The server is busy. Try again in a second",)
-GUESSES = (*BUSY, "Too many failed attempts. Try again in 42 seconds")
+GUESSES = ("Too many failed attempts. Try again in 42 seconds",)
 NAME_RULES = (
     "Invalid username. Must be 3-20 characters and contain only "
     "alphanumeric characters, underscores, or hyphens"
@@ -36,6 +35,7 @@ PASSWORD_RULES = (
     "Password must be at least 12 characters long",
     "Password must contain at least 1 uppercase letter(s)",
 )
+LAST_ADMIN = "The last administrator's account cannot be deleted. Make another administrator first"
 MESSAGE = record({"message": STRING})
 
 REGISTRATION = Operation(
@@ -57,7 +57,6 @@ REGISTRATION = Operation(
     errors={
         400: ("Missing username", "Missing password", NAME_RULES, *PASSWORD_RULES),
         409: ("Username already exists",),
-        429: BUSY,
     },
 )
 LOGIN = Operation(
@@ -174,6 +173,7 @@ PROFILE = (
         errors={
             400: ("Password is required to delete account",),
             401: ("Incorrect password",),
+            409: (LAST_ADMIN,),
             429: GUESSES,
         },
     ),
