@@ -6,8 +6,10 @@ from tests.conftest import Service
 from tests.test_jobs import statuses
 from whisper_service import ids
 from whisper_service.board import Board
+from whisper_service.chunks import FRAME
 from whisper_service.db import write_transaction
 from whisper_service.jobs import Job
+from whisper_service.protocol import SpeechFound, Transcribed
 from whisper_service.runs import FIND_SPEECH, Run
 from whisper_service.tables import File, Transcription, User
 
@@ -60,10 +62,9 @@ def serve(board: Board, tasks: int) -> list[str]:
         if taken is None:
             break
         run, task, _ = taken
-        frames = task.request("w", "en", 1)
-        heard = [1.0] * (frames["stop"] - frames["start"]) if task.do == FIND_SPEECH else None
-        answer = {"probabilities": heard} if heard else {"language": "en", "segments": []}
-        board.give(run, task, answer)
+        frames = -(-(task.chunk.stop - task.chunk.start) // FRAME)
+        found, nothing = SpeechFound([1.0] * frames), Transcribed("en", [])
+        board.give(run, task, found if task.do == FIND_SPEECH else nothing)
         files.append(run.job.file_uuid)
     return files
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from whisper_service import jobs
 from whisper_service.jobs import SHORT_SECONDS, Job
+from whisper_service.protocol import Answer
 from whisper_service.runs import SAMPLE_RATE, Progress, Run, Task
 
 
@@ -35,7 +36,7 @@ class Board:
             waiting = sum(other.ready for other in self._runs)
             return run, task, min(self._engines, self._busy + waiting)
 
-    def give(self, run: Run, task: Task, answer: dict[str, object]) -> bool:
+    def give(self, run: Run, task: Task, answer: Answer) -> bool:
         """Take back a task that is done. Tell whether its run is complete, and off the board."""
         with self._lock:
             self._busy -= 1

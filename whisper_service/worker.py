@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from whisper_service import checkpoints, conversions, db, jobs, metrics, model_files
 from whisper_service.board import Board
 from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError, Unavailable
-from whisper_service.runs import SAMPLE_RATE, TRANSCRIBE, Progress, Run, Task
+from whisper_service.protocol import Answer, Transcribed
+from whisper_service.runs import SAMPLE_RATE, Progress, Run, Task
 from whisper_service.storage import Storage
 
 POLL_SECONDS = 2.0
@@ -140,7 +140,7 @@ class Worker:
             self.wake()
         try:
             answer = self._ask(engine, run, task, self._config.worker.threads_for(busy))
-            if task.do == TRANSCRIBE:
+            if isinstance(answer, Transcribed):
                 self._keep(partial(checkpoints.save, checkpoints.key(run.job), task.chunk, answer))
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the lane
             if self._board.drop(run):
@@ -150,7 +150,7 @@ class Worker:
         self.tell()
         return True
 
-    def _give(self, run: Run, task: Task, answer: dict[str, Any]) -> None:
+    def _give(self, run: Run, task: Task, answer: Answer) -> None:
         if self._board.give(run, task, answer):
             self._complete(run)
         elif run.ready:
@@ -170,12 +170,12 @@ class Worker:
         engines = min(len(self.engines), max(1, _memory() // (MEMORY_SHARE * model.size)))
         return Run(job, language, self._config.decode.chunk_seconds, saved, engines)
 
-    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> dict[str, Any]:
+    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> Answer:
         model = model_files.find(self._config.models.path, run.job.model)
-        wav = str(self._storage.speech(run.job.file_uuid))
+        wav, beam_size = self._storage.speech(run.job.file_uuid), self._config.decode.beam_size
         return engine.ask(
             model.path,
-            task.request(wav, run.language, threads, self._config.decode.beam_size, run.options),
+            task.request(wav, run.language, threads, beam_size, run.options),
             SECONDS + SECONDS_PER_SECOND * task.seconds,
             lambda: self._is_running() and jobs.is_wanted(run.job),
         )
