@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from whisper_service import confine, protocol
-from whisper_service.confine import Limits
+from whisper_service import protocol, sandbox
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.protocol import Answer, Failed, Message, Request
+from whisper_service.sandbox import Limits
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-m", "whisper_service.whisper_cpp"]
@@ -42,7 +42,7 @@ class _Child:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [*confine.command(LIMITS), *PROGRAM, str(theirs.fileno()), str(model.resolve())],
+                [*sandbox.command(LIMITS), *PROGRAM, str(theirs.fileno()), str(model.resolve())],
                 cwd=ROOT,
                 env={**os.environ, **_thread_limits()},
                 stdin=subprocess.DEVNULL,

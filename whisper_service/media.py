@@ -18,8 +18,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from whisper_service import confine
-from whisper_service.confine import Limits
+from whisper_service import sandbox
 from whisper_service.containers import (
     AUDIO_DECODERS,
     CONTAINERS,
@@ -28,6 +27,7 @@ from whisper_service.containers import (
     VIDEO_DECODERS,
 )
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.sandbox import LIBRARIES, Access, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,16 @@ CONVERT_SECONDS = 6 * 3600
 LOOK_UP_SECONDS = 0.5
 MAX_WORDS = 256 * 1024
 GIB = 1024**3
-LOOK = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=0)
+LOOK = Limits(cpu=PROBE_SECONDS, memory=GIB, file=0)
 DRAW = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=1024**2)
+# What a film in 4K takes, with four threads (HEVC with 10 bits is the largest): 0.6 GiB to look
+# at it, 0.9 for its sound, which decodes no pictures, 0.6 to copy its H.264, 2.4 to encode it. A
+# pause between two packets is silence in memory, in a buffer that doubles: this has room for 4.6
+# hours of it in a WAV, and for 1.7 hours, of stereo, in an MP3.
+EXTRACT_MEMORY = 3 * GIB // 2
+COPY_MEMORY = 3 * GIB // 2
+ENCODE_AUDIO_MEMORY = 5 * GIB // 2
+ENCODE_VIDEO_MEMORY = 4 * GIB
 # A copy for download, its sound apart, that has this many times its original's size and so many
 # bytes more, is an attack, or useless.
 MAX_GROWTH, GROWTH_BYTES = 10, 256 * 1024**2
@@ -55,15 +63,20 @@ THREADS = str(min(4, os.cpu_count() or 1))
 MAX_PIXELS = str(8192 * 4320)  # 8K; a damaged header may claim any size
 QUIET = ["-hide_banner", "-nostdin", "-nostats", "-filter_threads", THREADS]
 # Silence for what is missing before the sound and in the middle of it. No other output may be
-# written in such a run: ffmpeg's threads would come to wait for each other, and for ever.
-FROM_ZERO = ["-af", "aresample=async=1:first_pts=0"]
-WAV = [*"-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split(), *FROM_ZERO]
+# written in such a run: ffmpeg's threads would come to wait for each other, and for ever. The
+# sound has its final form before, for what is missing is held in memory.
+FROM_ZERO = "aresample=async=1:first_pts=0"
+WAV_FORM = "aformat=sample_fmts=s16:sample_rates=16000:channel_layouts=mono"
+MP3_FORM = "aformat=sample_fmts=s16p:sample_rates=44100:channel_layouts=mono|stereo"
+WAV = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split()
+WAV += ["-af", f"{WAV_FORM},{FROM_ZERO}"]
+# What ffmpeg says, and goes on, when memory doesn't suffice for that: all later times are wrong.
+UNFILLED = "Failed to compensate for timestamp delta"
 # The sound of a video with the times that only a run with its pictures knows, still with gaps.
 TIMED = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -f matroska".split()
 PICTURES = "-map 0:V:0 -c:v copy -f null -".split()
 # Encoding for downloads gives way to transcribing: a tenth of a busy core is left to it.
 ENCODE_NICENESS = 15
-CONVERT_MEMORY = 6 * GIB  # twice what a film in 4K takes to encode
 # How far to look for streams that start late, where the beginning of the file doesn't tell.
 LOOK_AHEAD = "-analyzeduration 120M -probesize 100M".split()
 
@@ -142,18 +155,17 @@ def extract(
     """
     limit = _limit(max_seconds)
     # Twice the WAV's bytes: Matroska adds some to each packet, and a packet may hold few samples.
-    limits = _limits(4 * (max_seconds + 2) * SAMPLE_RATE)
-    wav = [*WAV, *limit, f"file:{speech}"]
+    limits = _limits(EXTRACT_MEMORY, 4 * (max_seconds + 2) * SAMPLE_RATE)
+    wav = [*WAV, *limit]
     if media.video_codec:
         timed = speech.with_name(f"{speech.name}.timed")
-        outputs = [*PICTURES, *TIMED, *limit, f"file:{timed}"]
         try:
-            _make(source, ALL_DECODERS, outputs, wanted, limits)
-            _make(timed, "pcm_s16le", ["-copyts", *wav], wanted, limits)
+            _make(source, timed, ALL_DECODERS, [*PICTURES, *TIMED, *limit], limits, wanted)
+            _make(timed, speech, "pcm_s16le", ["-copyts", *wav], limits, wanted)
         finally:
             timed.unlink(missing_ok=True)
     else:
-        _make(source, AUDIO_DECODERS, wav, wanted, limits)
+        _make(source, speech, AUDIO_DECODERS, wav, limits, wanted)
     samples = count_samples(speech)
     if samples < MIN_SAMPLES:
         raise MediaError("The file holds less than a tenth of a second of sound")
@@ -172,10 +184,10 @@ def encode(
     """
     decoders = ALL_DECODERS if media.video_codec else AUDIO_DECODERS
     streams = _mp4(media) if media.video_codec else _mp3(media)
-    outputs = [*streams, *_limit(max_seconds), f"file:{converted}"]
     grown = MAX_GROWTH * source.stat().st_size + GROWTH_BYTES
     size = grown + SOUND_BYTES * max_seconds
-    _make(source, decoders, outputs, wanted, _limits(size, ENCODE_NICENESS))
+    limits = _limits(_memory_to_encode(media), size, ENCODE_NICENESS)
+    _make(source, converted, decoders, [*streams, *_limit(max_seconds)], limits, wanted)
 
 
 def make_avatar(source: Path, target: Path) -> None:
@@ -189,8 +201,9 @@ def make_avatar(source: Path, target: Path) -> None:
     square = "sidedata=mode=delete,crop=min(iw\\,ih):min(iw\\,ih),scale=256:256"
     output = ["-frames:v", "1", "-vf", square, "-map_metadata", "-1", "-c:v", "png"]
     output += ["-f", "image2", "-update", "1", "-y", f"file:{target}"]
-    code, _ = _run(source, ["-loglevel", "error", *picture, *output], DRAW, PROBE_SECONDS)
-    if code != 0 or not target.exists():
+    arguments = ["-loglevel", "error", *picture, *output]
+    code, _ = _run(source, arguments, DRAW, PROBE_SECONDS, output=target)
+    if code != 0 or target.stat().st_size == 0:
         raise MediaError("Invalid avatar image")
 
 
@@ -205,13 +218,15 @@ def _limit(max_seconds: int) -> list[str]:
 
 def _make(
     source: Path,
+    target: Path,
     decoders: str,
     outputs: list[str],
-    wanted: Callable[[], bool],
     limits: Limits,
+    wanted: Callable[[], bool],
 ) -> None:
-    command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
-    code, words = _run(source, command, limits, CONVERT_SECONDS, wanted)
+    reading = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders)]
+    command = [*reading, *outputs, f"file:{target}"]
+    code, words = _run(source, command, limits, CONVERT_SECONDS, wanted, target)
     if code in NO_ROOM:
         raise OSError(NO_ROOM[code], "ffmpeg found no room on the disk")
     if code == TOO_LARGE:
@@ -219,15 +234,24 @@ def _make(
     if code != 0:
         logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
         raise MediaError("The recording could not be decoded")
+    if UNFILLED in words:
+        raise MediaError("The recording has a pause that is too long")
 
 
-def _limits(file: int, niceness: int = 0) -> Limits:
+def _limits(memory: int, file: int, niceness: int = 0) -> Limits:
     cpu = CONVERT_SECONDS * (os.cpu_count() or 1)
-    return Limits(niceness, cpu, CONVERT_MEMORY, file)
+    return Limits(niceness, cpu, memory, file)
+
+
+def _memory_to_encode(media: Media) -> int:
+    if not media.video_codec:
+        return ENCODE_AUDIO_MEMORY
+    return COPY_MEMORY if media.video_codec == "h264" else ENCODE_VIDEO_MEMORY
 
 
 def _mp3(media: Media) -> list[str]:
-    encode = ["-c:a", "libmp3lame", "-b:a", "192k", "-ar", "44100", *FROM_ZERO]
+    encode = ["-c:a", "libmp3lame", "-b:a", "192k", "-ar", "44100"]
+    encode += ["-af", f"{MP3_FORM},{FROM_ZERO}"]
     codec = ["-c:a", "copy"] if media.audio_codec == "mp3" else encode
     return ["-map", "0:a:0", *codec, "-f", "mp3"]
 
@@ -257,14 +281,19 @@ def _run(
     limits: Limits,
     seconds: float,
     wanted: Callable[[], bool] = lambda: True,
+    output: Path | None = None,
 ) -> tuple[int, str]:
     """Run ffmpeg over a file; return its exit code and the end of what it said.
 
-    Raises Cancelled, or MediaError after `seconds`. The process is gone in any case.
+    `output` is the only file that it may write, and open at all. Raises Cancelled, or MediaError
+    after `seconds`. The process is gone in any case.
     """
+    if output:
+        output.touch(mode=0o600)
+    access = Access((Path(FFMPEG), *LIBRARIES), (output,) if output else ())
     with path.open("rb") as source:
         process = subprocess.Popen(
-            [*confine.command(limits), FFMPEG, *QUIET, *arguments],
+            [*sandbox.command(limits, access), FFMPEG, *QUIET, *arguments],
             stdin=source,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

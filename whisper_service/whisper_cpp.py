@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import _pywhispercpp as binding
 import numpy as np
 
-from whisper_service import ggml, protocol, vad
+from whisper_service import ggml, protocol, sandbox, vad
 from whisper_service.errors import ServiceError
 from whisper_service.protocol import (
     Answer,
@@ -33,6 +33,7 @@ from whisper_service.protocol import (
     Transcribe,
     Transcribed,
 )
+from whisper_service.sandbox import Access
 from whisper_service.transcript import Segment
 from whisper_service.vad import Array
 
@@ -59,8 +60,12 @@ TRIES = ((0.0, 0), (0.0, POSITIONS), (0.4, POSITIONS), (0.8, POSITIONS))
 def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     reader, writer = connection.makefile("rb"), connection.makefile("wb")
+    model = Path(sys.argv[2])
+    vad.load_weights()
+    # All modules are there by now, and no other thread is: all that is left to open is the model.
+    sandbox.restrict(Access(reads=(model,)))
     try:
-        context = load(Path(sys.argv[2]))
+        context = load(model)
     except ServiceError as error:
         _send(writer, Failed(str(error)))
         return
