@@ -71,7 +71,7 @@ def test_a_pause_that_memory_does_not_hold_is_an_error(
     """And no recording in which all that comes after it is too early."""
     source = with_pause(tmp_path, 3600)
     kind = media.probe(source)
-    monkeypatch.setattr(media, "EXTRACT_MEMORY", 512 * 1024**2)
+    monkeypatch.setattr(media, "EXTRACT_MEMORY", 256 * 1024**2)
     with pytest.raises(media.MediaError, match="The recording has a pause that is too long"):
         media.extract(source, kind, tmp_path / "speech", 2 * 3600, lambda: True)
 

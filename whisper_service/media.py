@@ -40,15 +40,15 @@ LOOK_UP_SECONDS = 0.5
 MAX_WORDS = 256 * 1024
 GIB = 1024**3
 LOOK = Limits(cpu=PROBE_SECONDS, memory=GIB, file=0)
-DRAW = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=1024**2)
-# What a film in 4K takes, with four threads (HEVC with 10 bits is the largest): 0.6 GiB to look
-# at it, 0.9 for its sound, which decodes no pictures, 0.6 to copy its H.264, 2.4 to encode it. A
-# pause between two packets is silence in memory, in a buffer that doubles: this has room for 4.6
-# hours of it in a WAV, and for 1.7 hours, of stereo, in an MP3.
-EXTRACT_MEMORY = 3 * GIB // 2
-COPY_MEMORY = 3 * GIB // 2
-ENCODE_AUDIO_MEMORY = 5 * GIB // 2
-ENCODE_VIDEO_MEMORY = 4 * GIB
+DRAW = Limits(cpu=PROBE_SECONDS, memory=GIB, file=1024**2)
+# A film in 4K takes, with four threads, 0.3 GiB to look at it, for its sound, which decodes no
+# pictures, and to copy its H.264; 1.6 to encode it (HEVC with 10 bits; others take less). A list
+# of packets is 0.3 GiB after twelve hours. A pause between two packets is silence in memory, in a
+# buffer that doubles: there is room for 4.6 hours in a WAV and, in stereo, 1.7 in an MP3.
+EXTRACT_MEMORY = 5 * GIB // 4
+COPY_MEMORY = GIB
+ENCODE_AUDIO_MEMORY = 2 * GIB
+ENCODE_VIDEO_MEMORY = 3 * GIB
 # A copy for download, its sound apart, that has this many times its original's size and so many
 # bytes more, is an attack, or useless.
 MAX_GROWTH, GROWTH_BYTES = 10, 256 * 1024**2
@@ -61,6 +61,8 @@ ALL_DECODERS = f"{AUDIO_DECODERS},{VIDEO_DECODERS}"
 # want more memory than it may have.
 THREADS = str(min(4, os.cpu_count() or 1))
 MAX_PIXELS = str(8192 * 4320)  # 8K; a damaged header may claim any size
+# Otherwise each thread reserves 64 MiB of what may be mapped, whether it uses them or not.
+ENVIRON = {"MALLOC_ARENA_MAX": "1"}
 QUIET = ["-hide_banner", "-nostdin", "-nostats", "-filter_threads", THREADS]
 # Silence for what is missing before the sound and in the middle of it. No other output may be
 # written in such a run: ffmpeg's threads would come to wait for each other, and for ever. The
@@ -297,7 +299,7 @@ def _run(
             stdin=source,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={},
+            env=ENVIRON,
             cwd="/",
             process_group=0,
         )
