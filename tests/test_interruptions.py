@@ -12,6 +12,7 @@ from tests.test_jobs import balance, claim, statuses, submit
 from tests.test_media import ffmpeg
 from whisper_service import checkpoints, jobs
 from whisper_service.chunks import Chunk
+from whisper_service.protocol import Transcribed
 from whisper_service.tables import Checkpoint, Transcription
 
 
@@ -26,7 +27,7 @@ def test_twelve_ends_of_the_service_fail_no_job_that_makes_progress(
     submit(service, ann)
     for number in range(12):
         job = claim()
-        jobs.save_checkpoint(job, Chunk(number, number + 1), {"segments": []}, 176_000)
+        jobs.save_checkpoint(job, Chunk(number, number + 1), Transcribed("en", []), 176_000)
         jobs.requeue_interrupted()
     assert statuses() == ["pending"]
     assert balance() == 1000
@@ -100,5 +101,5 @@ def test_a_late_chunk_of_a_deleted_job_is_not_kept(service: Service, ann: Api) -
     (uuid,) = submit(service, ann)
     job = claim()
     ann.call("DELETE", f"/transcribe/{uuid}")
-    jobs.save_checkpoint(job, Chunk(0, 9), {"segments": []}, 9)
+    jobs.save_checkpoint(job, Chunk(0, 9), Transcribed("en", []), 9)
     assert not Checkpoint.select().exists()

@@ -8,8 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "whisper_service"
 # A module may import those of the lines above its own, and these of its own line.
 LAYERS = (
-    "errors options lengths transcript languages containers filenames chunks vad confine confined",
-    "cues",
+    "errors options lengths transcript languages containers filenames chunks vad",
+    "_sandboxed system_calls",
+    "cues protocol sandbox",
     "config ids formats ggml limits storage_folder reception dispatcher logs metrics",
     "front_door",
     "db passwords storage media engine whisper_cpp model_sources",

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from tests.conftest import Service
 from tests.test_jobs import statuses
 from whisper_service import ids, jobs
+from whisper_service.chunks import FRAME
 from whisper_service.db import write_transaction
 from whisper_service.jobs import Job
+from whisper_service.protocol import SpeechFound, Transcribed
 from whisper_service.runs import BLOCK, FIND_SPEECH, SAMPLE_RATE, Run
 from whisper_service.scheduler import Assignment, Scheduler
 from whisper_service.tables import File, Transcription, User
@@ -69,10 +71,9 @@ def serve(scheduler: Scheduler, tasks: int) -> list[str]:
 def complete(scheduler: Scheduler, assignment: Assignment) -> None:
     """Answer a task: speech all along, and no words in it."""
     run, task = assignment.run, assignment.task
-    frames = task.request("w", "en", 1)
-    heard = [1.0] * (frames["stop"] - frames["start"]) if task.do == FIND_SPEECH else None
-    answer = {"probabilities": heard} if heard else {"language": "en", "segments": []}
-    scheduler.complete_task(run, task, answer)
+    frames = -(-(task.chunk.stop - task.chunk.start) // FRAME)
+    found, nothing = SpeechFound([1.0] * frames), Transcribed("en", [])
+    scheduler.complete_task(run, task, found if task.do == FIND_SPEECH else nothing)
 
 
 def test_a_clip_does_not_wait_for_an_hour(scheduler: Scheduler) -> None:

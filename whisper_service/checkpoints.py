@@ -1,11 +1,13 @@
 """Transcribed chunks of a transcript that is not finished, from which the next run continues."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from peewee import fn
 
 from whisper_service.chunks import Chunk
+from whisper_service.protocol import Transcribed
 from whisper_service.tables import Checkpoint, Table, Transcription
 
 UNFINISHED = ("pending", "processing")
@@ -17,16 +19,16 @@ def key(row: Any) -> dict[str, str]:  # noqa: ANN401 - a job or a row of several
     return {name: getattr(row, name) for name in names}
 
 
-def save(of: dict[str, str], chunk: Chunk, answer: dict[str, Any]) -> None:
+def save(of: dict[str, str], chunk: Chunk, answer: Transcribed) -> None:
     """Keep what the engine answered for a chunk. A second time it is the same answer."""
     Checkpoint.insert(
-        **of, start=chunk.start, stop=chunk.stop, data=json.dumps(answer)
+        **of, start=chunk.start, stop=chunk.stop, data=json.dumps(asdict(answer))
     ).on_conflict_ignore().execute()
 
 
-def saved(of: dict[str, str]) -> dict[Chunk, dict[str, Any]]:
+def saved(of: dict[str, str]) -> dict[Chunk, Transcribed]:
     rows = Checkpoint.select().where(*matching(Checkpoint, of))
-    return {Chunk(row.start, row.stop): json.loads(row.data) for row in rows}
+    return {Chunk(row.start, row.stop): Transcribed.from_dict(json.loads(row.data)) for row in rows}
 
 
 def transcribed_samples(of: dict[str, str]) -> int:

@@ -15,6 +15,7 @@ from peewee import ModelSelect, fn
 from whisper_service import billing, checkpoints, ids
 from whisper_service.chunks import Chunk
 from whisper_service.db import database, write_transaction
+from whisper_service.protocol import Transcribed
 from whisper_service.tables import File, StoredTranscript, Transcription, User
 from whisper_service.transcript import Transcript
 
@@ -124,7 +125,7 @@ def is_wanted(job: Job) -> bool:
     return _running(job.claim).exists()
 
 
-def save_checkpoint(job: Job, chunk: Chunk, answer: dict[str, Any], speech_samples: int) -> None:
+def save_checkpoint(job: Job, chunk: Chunk, answer: Transcribed, speech_samples: int) -> None:
     """Keep what the engine answered for a chunk, of `speech_samples` that the job has in all.
 
     It is progress: how often the service ended before counts no more.

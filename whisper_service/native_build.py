@@ -24,6 +24,7 @@ from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import CommandError, ServiceError
 from whisper_service.model_sources.part import say
+from whisper_service.protocol import Transcribed
 from whisper_service.runs import TRANSCRIBE, Task
 
 PACKAGE = "pywhispercpp"
@@ -163,11 +164,12 @@ def _gain(model: Path, aside: str) -> float:
 def _hear(engine: Engine, model: Path) -> tuple[list[str], float]:
     """Transcribe the recording; returns its words, and the seconds that it took."""
     chunk = Chunk(0, media.count_samples(RECORDING))
-    request = Task(TRANSCRIBE, chunk).request(str(RECORDING), "en", os.cpu_count() or 1)
+    request = Task(TRANSCRIBE, chunk).request(RECORDING, "en", os.cpu_count() or 1)
     started = time.monotonic()
     answer = engine.ask(model, request, SECONDS, lambda: True)
     seconds = time.monotonic() - started
-    text = "".join(segment["text"] for segment in answer["segments"])
+    assert isinstance(answer, Transcribed)
+    text = "".join(segment.text for segment in answer.segments)
     return re.findall(r"\w+", text.lower()), seconds
 
 

@@ -1,17 +1,28 @@
 """A claimed job on its way through the engines, in tasks that several of them can share."""
 
 import time
+import wave
 from array import array
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from operator import itemgetter
+from pathlib import Path
 
 from whisper_service.chunks import FRAME, Chunk, plan
 from whisper_service.jobs import Job
 from whisper_service.options import Options
+from whisper_service.protocol import (
+    Answer,
+    FindSpeech,
+    Request,
+    SpeechFound,
+    Transcribe,
+    Transcribed,
+)
 from whisper_service.transcript import Segment, Transcript, Word, tidy
+from whisper_service.vad import LEAD
 
 SAMPLE_RATE = 16_000
 NO_OPTIONS = Options()
@@ -32,24 +43,19 @@ class Task:
 
     def request(
         self,
-        wav: str,
+        wav: Path,
         language: str,
         threads: int,
         beam_size: int = 1,
         options: Options = NO_OPTIONS,
-    ) -> dict[str, Any]:
-        """Write the task down for the engine, which counts frames where it looks for speech."""
-        unit = FRAME if self.do == FIND_SPEECH else 1
-        return {
-            "do": self.do,
-            "wav": wav,
-            "start": self.chunk.start // unit,
-            "stop": -(-self.chunk.stop // unit),
-            "language": language,
-            "threads": threads,
-            "beam_size": beam_size,
-            "options": asdict(options),
-        }
+    ) -> Request:
+        """Put the task to the engine, with the samples that it needs."""
+        start, stop = self.chunk.start, self.chunk.stop
+        if self.do == FIND_SPEECH:
+            whole_frames = -(-stop // FRAME) * FRAME
+            return FindSpeech(read_samples(wav, start - LEAD, whole_frames))
+        samples = read_samples(wav, start, stop)
+        return Transcribe(samples, language, threads, beam_size, options)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Run:
         job: Job,
         language: str,
         chunk_seconds: float,
-        saved: Mapping[Chunk, dict[str, Any]],
+        saved: Mapping[Chunk, Transcribed],
         engines: int,
     ) -> None:
         self.job = job
@@ -86,7 +92,7 @@ class Run:
         self._chunk_seconds = chunk_seconds
         self._saved = saved
         self._probabilities: dict[Chunk, array[float]] = {}
-        self._answers: dict[Chunk, dict[str, Any]] = {}
+        self._answers: dict[Chunk, Transcribed] = {}
         blocks = range(0, job.samples, BLOCK)
         chunks = [Chunk(start, min(start + BLOCK, job.samples)) for start in blocks]
         self._ready = deque(Task(FIND_SPEECH, chunk) for chunk in chunks)
@@ -113,11 +119,11 @@ class Run:
         self._under_way += 1
         return self._ready.popleft()
 
-    def give(self, task: Task, answer: dict[str, Any]) -> None:
+    def give(self, task: Task, answer: Answer) -> None:
         """Take the answer to a task, and see what can be done next."""
         self._under_way -= 1
-        if task.do == FIND_SPEECH:
-            self._probabilities[task.chunk] = array("f", answer["probabilities"])
+        if isinstance(answer, SpeechFound):
+            self._probabilities[task.chunk] = array("f", answer.probabilities)
             if not (self._ready or self._under_way):
                 self._plan()
         else:
@@ -147,15 +153,15 @@ class Run:
         """Put the chunks' segments together, their times counted from the recording's start."""
         duration = self.job.samples / SAMPLE_RATE
         parts = [
-            _within(Segment.from_dict(segment), chunk)
-            for chunk, answer in sorted(self._answers.items())
-            for segment in answer["segments"]
+            _within(segment, chunk)
+            for chunk, answer in sorted(self._answers.items(), key=itemgetter(0))
+            for segment in answer.segments
         ]
         text = "".join(part.text for part in parts).strip()
         segments = tidy(parts, duration)
         return Transcript(text, self.language, duration, segments, self.options.task)
 
-    def _keep(self, chunk: Chunk, answer: dict[str, Any]) -> None:
+    def _keep(self, chunk: Chunk, answer: Transcribed) -> None:
         """Keep the answer for a chunk. The text grows as far as there is no gap in it."""
         self._answers[chunk] = answer
         self._done_samples += chunk.stop - chunk.start
@@ -163,11 +169,11 @@ class Run:
         for following in islice(self._planned, before, None):
             if following not in self._answers:
                 break
-            segments = self._answers[following]["segments"]
-            self._texts.append("".join(segment["text"] for segment in segments))
+            segments = self._answers[following].segments
+            self._texts.append("".join(segment.text for segment in segments))
         if len(self._texts) > before:
             self._text = "".join(self._texts).strip()
-        self._speak(answer["language"])
+        self._speak(answer.language)
 
     def _plan(self) -> None:
         heard = array("f")
@@ -196,6 +202,15 @@ class Run:
             self.language = language
         self._ready.extend(self._waiting)
         self._waiting.clear()
+
+
+def read_samples(wav: Path, start: int, stop: int) -> bytes:
+    """Read s16le samples of a mono WAV, with silence before the recording and after it."""
+    with wave.open(str(wav), "rb") as file:
+        first, last = max(start, 0), min(stop, file.getnframes())
+        file.setpos(min(first, last))
+        samples = file.readframes(max(0, last - first))
+    return bytes(2 * (first - start)) + samples + bytes(2 * (stop - first) - len(samples))
 
 
 def _within(segment: Segment, chunk: Chunk) -> Segment:

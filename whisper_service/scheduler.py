@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from whisper_service import jobs
 from whisper_service.jobs import SHORT_SECONDS, Job
+from whisper_service.protocol import Answer
 from whisper_service.runs import SAMPLE_RATE, Progress, Run, Task
 
 
@@ -60,7 +61,7 @@ class Scheduler:
                 if not self._claim(choice):
                     tried.add(choice)
 
-    def complete_task(self, run: Run, task: Task, answer: dict[str, object]) -> bool:
+    def complete_task(self, run: Run, task: Task, answer: Answer) -> bool:
         """Take the answer to a task. Return whether its run is complete, and removed."""
         with self._lock:
             self._busy -= 1

@@ -12,7 +12,7 @@ from typing import Any, Self
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
-from whisper_service import checks, db, jobs, model_files, storage_folder
+from whisper_service import checks, db, jobs, model_files, sandbox, storage_folder
 from whisper_service.config import Config
 from whisper_service.dispatcher import Dispatcher
 from whisper_service.errors import CommandError
@@ -57,6 +57,9 @@ class Server:
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
             storage.sweep(*_known_files())
             jobs.requeue_interrupted()
+            if missing := sandbox.missing():
+                names = " and ".join(missing)
+                logger.warning("Without %s ffmpeg and the engine have limits alone", names)
             for line in checks.wrong_balances():
                 logger.error("%s", line)
             self.worker = Worker(self.config, storage)

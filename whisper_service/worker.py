@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from whisper_service import checkpoints, conversions, db, jobs, metrics, model_files
 from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError, Unavailable
-from whisper_service.runs import SAMPLE_RATE, TRANSCRIBE, Progress, Run, Task
+from whisper_service.protocol import Answer, Transcribed
+from whisper_service.runs import SAMPLE_RATE, Progress, Run, Task
 from whisper_service.scheduler import Scheduler
 from whisper_service.storage import Storage
 from whisper_service.turns import Turns
@@ -157,7 +157,7 @@ class Worker:
         try:
             threads = self._config.worker.threads_for(assignment.sharing)
             answer = self._ask(engine, run, task, threads)
-            if task.do == TRANSCRIBE:
+            if isinstance(answer, Transcribed):
                 self._keep(
                     partial(jobs.save_checkpoint, run.job, task.chunk, answer, run.speech_samples)
                 )
@@ -169,7 +169,7 @@ class Worker:
         self.tell()
         return True
 
-    def _give(self, run: Run, task: Task, answer: dict[str, Any]) -> None:
+    def _give(self, run: Run, task: Task, answer: Answer) -> None:
         if self._scheduler.complete_task(run, task, answer):
             self._complete(run)
         elif run.ready:
@@ -192,12 +192,12 @@ class Worker:
         engines = min(len(self.engines), max(1, _memory() // (MEMORY_SHARE * model.size)))
         return Run(job, language, self._config.decode.chunk_seconds, saved, engines)
 
-    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> dict[str, Any]:
+    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> Answer:
         model = model_files.find(self._config.models.path, run.job.model)
-        wav = str(self._storage.speech(run.job.file_uuid))
+        wav, beam_size = self._storage.speech(run.job.file_uuid), self._config.decode.beam_size
         return engine.ask(
             model.path,
-            task.request(wav, run.language, threads, self._config.decode.beam_size, run.options),
+            task.request(wav, run.language, threads, beam_size, run.options),
             SECONDS + SECONDS_PER_SECOND * task.seconds,
             lambda: self._is_running() and jobs.is_wanted(run.job),
         )

@@ -45,6 +45,7 @@ from whisper_service.config import Auth, Limits
 from whisper_service.jobs import Job
 from whisper_service.model_files import ModelFile
 from whisper_service.options import Options
+from whisper_service.protocol import Transcribed
 from whisper_service.storage import Storage
 from whisper_service.tables import Checkpoint, File, LedgerEntry, Transcription, User
 from whisper_service.transcript import Transcript
@@ -183,7 +184,7 @@ class Money(RuleBasedStateMachine):
             done = transcribed(job)
             stop = min(job.samples, done + samples)
             if stop > done:
-                jobs.save_checkpoint(job, Chunk(done, stop), {"segments": []}, job.samples)
+                jobs.save_checkpoint(job, Chunk(done, stop), Transcribed("en", []), job.samples)
 
     @rule(which=CHOICE)
     def complete(self, which: int) -> None:
