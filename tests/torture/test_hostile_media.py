@@ -185,7 +185,7 @@ def test_it_is_found_that_output_has_no_cap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(media, "_limit", lambda _: ["-t", "600", "-y"])
-    monkeypatch.setattr(media, "_limits", lambda _, __=0: media.Limits())
+    monkeypatch.setattr(media, "_limits", lambda *_: media.Limits())
     monkeypatch.setattr(media.ClaimedLength, "is_far_beyond", lambda *_: False)
     slow = write_slow(tmp_path)
     assert_caught(lambda: convert(slow))
