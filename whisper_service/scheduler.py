@@ -64,8 +64,8 @@ class Scheduler:
     def complete_task(self, run: Run, task: Task, answer: Answer) -> bool:
         """Take the answer to a task. Return whether its run is complete, and removed."""
         with self._lock:
-            self._busy -= 1
             run.give(task, answer)
+            self._busy -= 1
             return run.is_complete and self._remove(run)
 
     def abort_run(self, run: Run) -> bool:

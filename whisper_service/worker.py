@@ -161,16 +161,17 @@ class Worker:
                 self._keep(
                     partial(jobs.save_checkpoint, run.job, task.chunk, answer, run.speech_samples)
                 )
+            is_complete = self._scheduler.complete_task(run, task, answer)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the lane
             if self._scheduler.abort_run(run):
                 self._end(run.job, error)
         else:
-            self._give(run, task, answer)
+            self._continue(run, is_complete=is_complete)
         self.tell()
         return True
 
-    def _give(self, run: Run, task: Task, answer: Answer) -> None:
-        if self._scheduler.complete_task(run, task, answer):
+    def _continue(self, run: Run, *, is_complete: bool) -> None:
+        if is_complete:
             self._complete(run)
         elif run.ready:
             self.wake()

@@ -8,9 +8,10 @@ import pytest
 
 from tests.conftest import Api, Service
 from tests.fakes import FakeEngine
+from tests.support.accounts import make_admin
 from tests.test_jobs import balance, claim, statuses, submit
 from tests.test_media import ffmpeg
-from whisper_service import jobs, users
+from whisper_service import jobs
 from whisper_service.engine import EngineCrashed
 from whisper_service.errors import Cancelled
 from whisper_service.tables import LedgerEntry, Transcription, User
@@ -97,7 +98,7 @@ def test_what_is_not_the_users_own_doing_gives_back_all(
 
 def test_an_administrators_balance_is_not_added_to(service: Service, ann: Api) -> None:
     admin = service.register("root")
-    users.promote(User.get(User.username == "root"))
+    make_admin("root")
     uuid = ann.get("/user")["uuid"]
     submit(service, ann, format=["srt", "vtt"])
     job = claim()
@@ -108,7 +109,7 @@ def test_an_administrators_balance_is_not_added_to(service: Service, ann: Api) -
 
 def test_what_was_paid_before_the_grant_is_not_paid_again(service: Service, ann: Api) -> None:
     admin = service.register("root")
-    users.promote(User.get(User.username == "root"))
+    make_admin("root")
     uuid = ann.get("/user")["uuid"]
     submit(service, ann, format=["srt", "vtt"])
     job = claim()
