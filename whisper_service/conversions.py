@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from peewee import fn
+
 from whisper_service import db, media, metrics, quota
 from whisper_service.db import write_transaction
 from whisper_service.errors import Cancelled, ServiceError
@@ -18,6 +20,9 @@ from whisper_service.turns import Turns
 # What claims to be short never waits for anything longer. What is not short after all, by more
 # than an honest claim may be wrong, waits with the long ones.
 SHORT_SECONDS, SHORT_MAX_SECONDS = 600, 1500
+
+# That work on one kind of conversion.
+MAX_THREADS = 2
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +41,8 @@ def extract_next(
 
     def find() -> list[File]:
         is_short = File.claimed_seconds <= SHORT_SECONDS
-        return _converting(File.samples.is_null(), *([is_short] if only_short else []))
+        waiting = File.samples.is_null(), *([is_short] if only_short else [])
+        return _first_of_each_user(File.claimed_seconds, *waiting)
 
     extract = _extract_short if only_short else _extract
     with turns.take(find, _claimed_seconds) as file:
@@ -47,7 +53,7 @@ def encode_next(storage: Storage, max_seconds: int, running: Wanted, turns: Turn
     """Make the copy of the next file that lacks only that, as `extract_next` does."""
 
     def find() -> list[File]:
-        return _converting(File.samples.is_null(is_null=False))
+        return _first_of_each_user(File.samples, File.samples.is_null(is_null=False))
 
     with turns.take(find, _samples) as file:
         return _convert(file, storage, running, partial(_encode, storage, max_seconds))
@@ -61,8 +67,18 @@ def _samples(file: File) -> float:
     return file.samples or 0
 
 
-def _converting(*conditions: Any) -> list[File]:  # noqa: ANN401 - SQL expressions
-    return list(File.select().where(File.status == "converting", *conditions))
+def _first_of_each_user(length: Any, *conditions: Any) -> list[File]:  # noqa: ANN401 - SQL
+    """Return the shortest files of each user that wait, one more than can be under way.
+
+    A queue may be long, and it is looked at for each conversion: no more of it is loaded.
+    """
+    order = [length.asc(nulls="last"), File.id]
+    place = fn.ROW_NUMBER().over(partition_by=[File.user_id], order_by=order)
+    ranked = File.select(File.id, place.alias("place")).where(
+        File.status == "converting", *conditions
+    )
+    first = File.select().join(ranked, on=(ranked.c.id == File.id))
+    return list(first.where(ranked.c.place <= MAX_THREADS + 1))
 
 
 def _extract(

@@ -256,9 +256,11 @@ def _pay(members: Sequence[Transcription], samples: int, claim: str) -> bool:
         billing.charge(user.id, member.uuid, claim, price)
         balance -= price
         paid.append(member.id)
-    needed = f"{INSUFFICIENT}. Required: {cost}, Available: {balance}"
-    _update(unpaid, status="failed", error=needed)
-    _update(paid, status="processing", claim=claim, samples=samples)
+    if unpaid:
+        needed = f"{INSUFFICIENT}. Required: {cost}, Available: {balance}"
+        _update(unpaid, status="failed", error=needed)
+    if paid:
+        _update(paid, status="processing", claim=claim, samples=samples)
     return bool(paid)
 
 
