@@ -21,7 +21,7 @@ SPOOLED_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True)
-class Head:
+class RequestHead:
     """What is known of a request with a body when its headers have come.
 
     The names in `headers` are as in WSGI, without HTTP_. `length` is 0 for a body in chunks.
@@ -35,17 +35,17 @@ class Head:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the door needs to be told.
+    """What the server needs to know of the application.
 
-    `judge` tells how many bytes a body may have, or raises the ServiceError that refuses it.
-    `describe` gives the content type and the text of an error on a path. `has_room` tells whether
-    the disk has room for so many bytes more. `pool` names the threads that serve a request, by its
-    method and path. `per_address` connections are let in from one address; those of the trusted
-    proxy ('' for none) count for whom it speaks.
+    `max_body_bytes` returns how many bytes a body may have, or raises the ServiceError that
+    refuses it. `render_error` returns the content type and the text of an error on a path.
+    `has_room` returns whether the disk has room for so many bytes more. `pool` names the threads
+    that serve a request, by its method and path. `per_address` connections are let in from one
+    address; those of the trusted proxy ('' for none) count for whom it speaks.
     """
 
-    judge: Callable[[Head], int]
-    describe: Callable[[str, ServiceError], tuple[str, str]]
+    max_body_bytes: Callable[[RequestHead], int]
+    render_error: Callable[[str, ServiceError], tuple[str, str]]
     has_room: Callable[[int], bool]
     pool: Callable[[str, str], str]
     per_address: int
@@ -65,7 +65,7 @@ class Connection(Protocol):
         """Take note of whom a proxy speaks for. Raises TooManyRequests."""
 
 
-class Answer:
+class ErrorResponse:
     """An error as waitress wants it, in the service's own shape."""
 
     def __init__(self, error: ServiceError, content_type: str, text: str) -> None:
@@ -110,7 +110,7 @@ class Parser(HTTPRequestParser):
 
     def refuse(self, error: ServiceError) -> None:
         """Answer at once, whatever is still to come."""
-        self.error = Answer(error, *self._rules.describe(self.path, error))
+        self.error = ErrorResponse(error, *self._rules.render_error(self.path, error))
         self._connection.is_refused = True
         self.completed = True
         self.expect_continue = False
@@ -138,7 +138,7 @@ class Parser(HTTPRequestParser):
             self._check_version()
             self.path = f"/{self.path.lstrip('/')}"  # as the application will see it
             self._connection.know_client(self.headers)
-            self._most = self._judge()
+            self._most = self._max_body_bytes()
         if max(self.content_length, self.body_bytes_received) > self._most:
             raise TooLarge("Request Entity Too Large")
         if self.chunked and len(self.body_rcv.control_line + self.body_rcv.trailer) > PARSED_BYTES:
@@ -159,11 +159,11 @@ class Parser(HTTPRequestParser):
         if not self._rules.has_room(size + SPOOLED_BYTES):
             raise StorageFull("The server's disk is full")
 
-    def _judge(self) -> int:
+    def _max_body_bytes(self) -> int:
         if self.body_rcv is None:
             self.expect_continue = False  # or waitress would wait for a body
             return 0
         if self.chunked and "CONTENT_LENGTH" in self.headers:
             raise InvalidRequest("A body has either a length or chunks")  # a proxy may see another
-        head = Head(self.command, self.path, self.headers, self.content_length)
-        return self._rules.judge(head)
+        head = RequestHead(self.command, self.path, self.headers, self.content_length)
+        return self._rules.max_body_bytes(head)

@@ -32,8 +32,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def described(path: str, error: ServiceError) -> tuple[str, str]:
-    """Give the content type and the text of an error: OpenAI's shape for its clients."""
+def render_error(path: str, error: ServiceError) -> tuple[str, str]:
+    """Return the content type and the text of an error: OpenAI's shape for its clients."""
     if not path.startswith(f"{OPENAI_PREFIX}/"):
         return "text/plain; charset=utf-8", str(error)
     kind, code = OPENAI_KINDS.get(error.status, ("invalid_request_error", None))
@@ -44,7 +44,7 @@ def described(path: str, error: ServiceError) -> tuple[str, str]:
 
 
 def _expected(error: ServiceError) -> Response:
-    content_type, text = described(request.path, error)
+    content_type, text = render_error(request.path, error)
     response = Response(text, error.status, content_type=content_type)
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)

@@ -9,10 +9,10 @@ from whisper_service.config import Config
 from whisper_service.db import database
 from whisper_service.dispatcher import SHORT, PoolSize
 from whisper_service.errors import InvalidRequest
-from whisper_service.reception import Head, Rules
+from whisper_service.reception import RequestHead, Rules
 from whisper_service.storage import Storage
 from whisper_service.web import MAX_BODY_BYTES, PREFIX, auth, forms
-from whisper_service.web.errors import OPENAI_PREFIX, described
+from whisper_service.web.errors import OPENAI_PREFIX, render_error
 
 UPLOAD, CREDENTIALS, SPEECH = "upload", "credentials", "speech"
 _UPLOAD = rf"POST {PREFIX}/files?"
@@ -35,8 +35,8 @@ BODY_COPIES = 2
 def rules(config: Config, storage: Storage) -> Rules:
     server = config.server
     return Rules(
-        partial(_judge, config, storage),
-        described,
+        partial(_max_body_bytes, config, storage),
+        render_error,
         storage.has_room,
         pool_of,
         server.connections_per_address,
@@ -64,8 +64,8 @@ def pool_of(method: str, path: str) -> str:
     return next((name for name, route in _POOLS.items() if route.fullmatch(target)), SHORT)
 
 
-def _judge(config: Config, storage: Storage, head: Head) -> int:
-    """Tell how many bytes a body may have.
+def _max_body_bytes(config: Config, storage: Storage, head: RequestHead) -> int:
+    """Return how many bytes a body may have.
 
     Raises Unauthenticated for an upload by nobody, StorageFull for one that the disk cannot hold,
     InvalidRequest for a large body that is no form and for a picture that is too large.
@@ -83,7 +83,7 @@ def _judge(config: Config, storage: Storage, head: Head) -> int:
     return most
 
 
-def _max_form_bytes(config: Config, head: Head) -> int:
+def _max_form_bytes(config: Config, head: RequestHead) -> int:
     if head.method == "POST":
         return forms.max_upload_body_bytes(config.storage.max_upload_bytes)
     if head.length > forms.MAX_AVATAR_BODY_BYTES:
