@@ -109,7 +109,7 @@ CREATE TABLE transcription (
     CHECK ((status = 'completed') = (transcript_id IS NOT NULL)),
     CHECK (status != 'processing' OR claim IS NOT NULL)
 ) STRICT;
-CREATE INDEX transcription_by_status ON transcription (status, id);
+CREATE INDEX transcription_by_status ON transcription (status, id, file_uuid);
 CREATE INDEX transcription_by_status_and_user ON transcription (status, user_id);
 CREATE INDEX transcription_by_file ON transcription (file_uuid, id);
 CREATE INDEX transcription_unfinished ON transcription (file_uuid, status)

@@ -8,17 +8,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "whisper_service"
 # A module may import those of the lines above its own, and these of its own line.
 LAYERS = (
-    "errors options transcript languages containers filenames chunks vad confine confined",
+    "errors options lengths transcript languages containers filenames chunks vad confine confined",
     "cues",
     "config ids formats ggml limits storage_folder reception logs metrics",
     "front_door",
     "db passwords storage media engine whisper_cpp model_sources",
     "tables",
-    "billing model_files sessions api_tokens pages checkpoints",
+    "checkpoints model_files credentials pages quota turns",
+    "billing",
+    "sessions api_tokens",
     "users files uploads conversions admin checks backups",
     "transcriptions jobs",
     "runs",
-    "board",
+    "scheduler",
     "worker",
     "web",
     "server",

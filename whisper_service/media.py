@@ -13,12 +13,12 @@ import subprocess
 import time
 import wave
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import imageio_ffmpeg
 
-from whisper_service import confine
+from whisper_service import confine, lengths
 from whisper_service.confine import Limits
 from whisper_service.containers import (
     AUDIO_DECODERS,
@@ -28,6 +28,7 @@ from whisper_service.containers import (
     VIDEO_DECODERS,
 )
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.lengths import ClaimedLength
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ LOOK_AHEAD = "-analyzeduration 120M -probesize 100M".split()
 # Lines of other texts, metadata included, are indented further.
 _INPUT = re.compile(r"Input #0, (?P<demuxer>\S+), from 'fd:':")
 _STREAM = re.compile(r"  Stream #0:\d+\S*: (?P<kind>Audio|Video): (?P<codec>\w+)(?P<rest>.*)")
+_DURATION = re.compile(r"  Duration: (\d+):(\d\d):(\d\d)\.(\d\d),")
+_ESTIMATE = re.compile(r"\[in#0/\S+ @ \S+\] Estimating duration from bitrate")
 
 
 class UnsupportedMedia(ServiceError):
@@ -84,6 +87,10 @@ class MediaError(ServiceError):
     """A file whose sound cannot be decoded."""
 
 
+class TooLong(MediaError):
+    """A recording that lasts longer than it may."""
+
+
 @dataclass(frozen=True)
 class Media:
     """What a file is, by its bytes. The codecs are those of its first streams."""
@@ -91,6 +98,7 @@ class Media:
     content_type: str
     audio_codec: str
     video_codec: str | None
+    length: ClaimedLength = field(default=ClaimedLength(), compare=False)
 
     @property
     def kind(self) -> str:
@@ -107,7 +115,8 @@ def probe(path: Path) -> Media:
     code, words = _run(path, command, LOOK, PROBE_SECONDS)
     demuxer, streams = None, []
     # Split at line feeds alone: other line ends may stand in a title.
-    for line in words.partition("\nStream mapping:")[0].split("\n"):
+    lines = words.partition("\nStream mapping:")[0].split("\n")
+    for line in lines:
         if found := _INPUT.match(line):
             demuxer = found["demuxer"]
         elif found := _STREAM.match(line):
@@ -127,7 +136,17 @@ def probe(path: Path) -> Media:
     if code != 0:
         raise UnsupportedMedia("Unsupported content type")
     video = codecs["Video"][0] if codecs["Video"] else None
-    return Media(CONTAINERS[demuxer][video is not None], codecs["Audio"][0], video)
+    content_type = CONTAINERS[demuxer][video is not None]
+    return Media(content_type, codecs["Audio"][0], video, _claimed_length(lines))
+
+
+def _claimed_length(lines: list[str]) -> ClaimedLength:
+    claim = next(filter(None, map(_DURATION.match, lines)), None)
+    if claim is None:
+        return ClaimedLength()
+    hours, minutes, seconds, hundredths = map(int, claim.groups())
+    whole = 3600 * hours + 60 * minutes + seconds + (hundredths > 0)
+    return ClaimedLength(whole, is_estimate=any(map(_ESTIMATE.match, lines)))
 
 
 def extract(
@@ -137,28 +156,35 @@ def extract(
 
     It starts where the recording starts, be its sound late.
 
-    Raises MediaError for what cannot be decoded or lasts longer than `max_seconds`, Cancelled
-    once `wanted`, asked twice a second, says no.
+    Raises TooLong for what lasts longer than `max_seconds`, or than its container and its size
+    suggest, MediaError for what cannot be decoded, Cancelled once `wanted`, asked twice a second,
+    says no.
     """
-    limit = _limit(max_seconds)
+    if media.length.is_far_beyond(max_seconds):
+        raise TooLong(f"The recording is longer than {max_seconds} seconds")
+    longest = media.length.longest(source.stat().st_size, max_seconds)
+    limit = _limit(longest)
     # Twice the WAV's bytes: Matroska adds some to each packet, and a packet may hold few samples.
-    limits = _limits(4 * (max_seconds + 2) * SAMPLE_RATE)
+    limits = _limits(4 * (longest + 2) * SAMPLE_RATE)
+    work = lengths.conversion_seconds(longest, pictures=False)
     wav = [*WAV, *limit, f"file:{speech}"]
     if media.video_codec:
         timed = speech.with_name(f"{speech.name}.timed")
         outputs = [*PICTURES, *TIMED, *limit, f"file:{timed}"]
         try:
-            _make(source, ALL_DECODERS, outputs, wanted, limits)
-            _make(timed, "pcm_s16le", ["-copyts", *wav], wanted, limits)
+            _make(source, ALL_DECODERS, outputs, wanted, limits, work)
+            _make(timed, "pcm_s16le", ["-copyts", *wav], wanted, limits, work)
         finally:
             timed.unlink(missing_ok=True)
     else:
-        _make(source, AUDIO_DECODERS, wav, wanted, limits)
+        _make(source, AUDIO_DECODERS, wav, wanted, limits, work)
     samples = count_samples(speech)
     if samples < MIN_SAMPLES:
         raise MediaError("The file holds less than a tenth of a second of sound")
     if samples > max_seconds * SAMPLE_RATE:
-        raise MediaError(f"The recording is longer than {max_seconds} seconds")
+        raise TooLong(f"The recording is longer than {max_seconds} seconds")
+    if samples > longest * SAMPLE_RATE:
+        raise TooLong("The recording is much longer than its file claims")
     return samples
 
 
@@ -174,8 +200,10 @@ def encode(
     streams = _mp4(media) if media.video_codec else _mp3(media)
     outputs = [*streams, *_limit(max_seconds), f"file:{converted}"]
     grown = MAX_GROWTH * source.stat().st_size + GROWTH_BYTES
-    size = grown + SOUND_BYTES * max_seconds
-    _make(source, decoders, outputs, wanted, _limits(size, ENCODE_NICENESS))
+    longest = media.length.longest(source.stat().st_size, max_seconds)
+    limits = _limits(grown + SOUND_BYTES * longest, ENCODE_NICENESS)
+    work = lengths.conversion_seconds(longest, pictures=media.video_codec is not None)
+    _make(source, decoders, outputs, wanted, limits, work)
 
 
 def make_avatar(source: Path, target: Path) -> None:
@@ -209,9 +237,12 @@ def _make(
     outputs: list[str],
     wanted: Callable[[], bool],
     limits: Limits,
+    seconds: int,
 ) -> None:
+    seconds = min(seconds, CONVERT_SECONDS)
+    limits = replace(limits, cpu=seconds * (os.cpu_count() or 1))
     command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
-    code, words = _run(source, command, limits, CONVERT_SECONDS, wanted)
+    code, words = _run(source, command, limits, seconds, wanted)
     if code in NO_ROOM:
         raise OSError(NO_ROOM[code], "ffmpeg found no room on the disk")
     if code == TOO_LARGE:
@@ -222,8 +253,7 @@ def _make(
 
 
 def _limits(file: int, niceness: int = 0) -> Limits:
-    cpu = CONVERT_SECONDS * (os.cpu_count() or 1)
-    return Limits(niceness, cpu, CONVERT_MEMORY, file)
+    return Limits(niceness, None, CONVERT_MEMORY, file)
 
 
 def _mp3(media: Media) -> list[str]:

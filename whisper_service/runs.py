@@ -3,9 +3,9 @@
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from itertools import takewhile
+from itertools import islice
 from typing import Any
 
 from whisper_service.chunks import FRAME, Chunk, plan
@@ -67,8 +67,8 @@ TRANSCRIBE = "transcribe"
 class Run:
     """First speech is looked for, then the chunks with speech are transcribed, in any order.
 
-    The first so many of the engines may share it. Not safe for threads: the board that holds the
-    runs has a lock.
+    The first `engines` of all engines may share it. Not safe for threads: the scheduler that holds
+    the runs has a lock.
     """
 
     def __init__(
@@ -93,6 +93,11 @@ class Run:
         self._waiting: list[Task] = []
         self._under_way = 0
         self._planned: list[Chunk] = []
+        self.speech_samples = 0  # of all chunks, once they are planned
+        self._done_samples = 0
+        self._resumed_samples = 0
+        self._texts: list[str] = []  # of the chunks from the first one on without a gap
+        self._text = ""
         self._begun = time.monotonic()
 
     @property
@@ -116,28 +121,27 @@ class Run:
             if not (self._ready or self._under_way):
                 self._plan()
         else:
-            self._answers[task.chunk] = answer
-            self._speak(answer["language"])
+            self._keep(task.chunk, answer)
 
     def progress(self) -> Progress:
-        known = list(takewhile(self._answers.__contains__, self._planned))
-        segments = (segment for chunk in known for segment in self._answers[chunk]["segments"])
-        text = "".join(segment["text"] for segment in segments).strip()
-        return Progress(self._share(self._answers), text)
+        return Progress(self.share, self._text)
+
+    @property
+    def share(self) -> float:
+        """The share of the speech that is transcribed."""
+        return self._done_samples / self.speech_samples if self.speech_samples else 0.0
 
     def speed(self) -> float | None:
-        """Tell how many seconds of audio have been transcribed in a second; None at first."""
-        made = self._share(chunk for chunk in self._answers if chunk not in self._saved)
-        return made * self.job.samples / SAMPLE_RATE / self.seconds if made else None
+        """Return how many seconds of audio this run has transcribed in a second; None at first."""
+        made = self._done_samples - self._resumed_samples
+        if not made:
+            return None
+        return made / self.speech_samples * self.job.samples / SAMPLE_RATE / self.seconds
 
     @property
     def seconds(self) -> float:
         """Tell how long it has been running."""
         return time.monotonic() - self._begun
-
-    def _share(self, chunks: Iterable[Chunk]) -> float:
-        total = sum(chunk.stop - chunk.start for chunk in self._planned)
-        return sum(chunk.stop - chunk.start for chunk in chunks) / total if total else 0.0
 
     def transcript(self) -> Transcript:
         """Put the chunks' segments together, their times counted from the recording's start."""
@@ -151,16 +155,31 @@ class Run:
         segments = tidy(parts, duration)
         return Transcript(text, self.language, duration, segments, self.options.task)
 
+    def _keep(self, chunk: Chunk, answer: dict[str, Any]) -> None:
+        """Keep the answer for a chunk. The text grows as far as there is no gap in it."""
+        self._answers[chunk] = answer
+        self._done_samples += chunk.stop - chunk.start
+        before = len(self._texts)
+        for following in islice(self._planned, before, None):
+            if following not in self._answers:
+                break
+            segments = self._answers[following]["segments"]
+            self._texts.append("".join(segment["text"] for segment in segments))
+        if len(self._texts) > before:
+            self._text = "".join(self._texts).strip()
+        self._speak(answer["language"])
+
     def _plan(self) -> None:
         heard = array("f")
         for _, block in sorted(self._probabilities.items()):
             heard.extend(block)
         self._probabilities.clear()
         self._planned = plan(heard, self.job.samples, self._chunk_seconds)
+        self.speech_samples = sum(chunk.stop - chunk.start for chunk in self._planned)
         for chunk in self._planned:
             if chunk in self._saved:
-                self._answers[chunk] = self._saved[chunk]
-                self._speak(self._saved[chunk]["language"])
+                self._resumed_samples += chunk.stop - chunk.start
+                self._keep(chunk, self._saved[chunk])
             else:
                 self._waiting.append(Task(TRANSCRIBE, chunk))
         if self.language != "auto":

@@ -46,7 +46,8 @@ class Server:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            storage = Storage(self.config.storage.path, self.config.storage.reserve_bytes)
+            settings = self.config.storage
+            storage = Storage(settings.path, settings.reserve_bytes, settings.quota_bytes)
             stack.enter_context(storage.owned())
             # With a new database they would be taken for leftovers, and swept away below.
             db.open_database(storage.database, create=not storage.holds_recordings())

@@ -68,10 +68,14 @@ class IncomingFile:
 
 
 class Storage:
-    """A folder that one running service owns. Raises CommandError for one that cannot be used."""
+    """A folder that one running service owns. Raises CommandError for one that cannot be used.
 
-    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
+    `reserve_bytes` are to stay free, `quota_bytes` are what one user may have; 0 is no limit.
+    """
+
+    def __init__(self, root: Path, reserve_bytes: int = 0, quota_bytes: int = 0) -> None:
         self.root = root
+        self.quota_bytes = quota_bytes
         self._reserve_bytes = reserve_bytes
         self.database = root / "service.db"
         self._files = root / "files"

@@ -143,7 +143,7 @@ INSERT INTO new_transcription (
 FROM transcription;
 DROP TABLE transcription;
 ALTER TABLE new_transcription RENAME TO transcription;
-CREATE INDEX transcription_by_status ON transcription (status, id);
+CREATE INDEX transcription_by_status ON transcription (status, id, file_uuid);
 CREATE INDEX transcription_by_status_and_user ON transcription (status, user_id);
 CREATE INDEX transcription_by_file ON transcription (file_uuid, id);
 CREATE INDEX transcription_unfinished ON transcription (file_uuid, status)

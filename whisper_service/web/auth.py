@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from flask import Flask, g, request
 
 from whisper_service import api_tokens, ids, sessions
+from whisper_service.credentials import GONE
 from whisper_service.errors import Forbidden, InvalidRequest, Unauthenticated
 from whisper_service.tables import User
 from whisper_service.web.services import services
@@ -65,5 +66,5 @@ def authenticate(header: str, session_hours: int) -> tuple[User, str | None]:
     session = secret if found and found["scheme"].lower() == "basic" else None
     user = sessions.find_user(secret, session_hours) if session else api_tokens.find_user(secret)
     if user is None:
-        raise Unauthenticated("Missing valid Authorization header with session or API key")
+        raise Unauthenticated(GONE)
     return user, session

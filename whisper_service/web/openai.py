@@ -117,7 +117,7 @@ def _ordered(file_uuid: str, order: Order) -> Transcription:
     found = transcriptions.find_same(current_user(), file_uuid, order, completed=retried)
     if found:
         return found
-    (queued,) = transcriptions.submit(current_user(), file_uuid, order)
+    (queued,) = transcriptions.submit(current_user(), file_uuid, order, services().config.limits)
     services().worker.wake()
     return queued
 

@@ -35,7 +35,7 @@ def submit() -> dict[str, Any]:
         params.texts(body, "format", default="verbose_json"),
         _options(body),
     )
-    queued = transcriptions.submit(current_user(), file_uuid, order)
+    queued = transcriptions.submit(current_user(), file_uuid, order, services().config.limits)
     services().worker.wake()
     return {
         "message": "Transcription(s) queued successfully",

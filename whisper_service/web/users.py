@@ -72,14 +72,16 @@ def profile() -> dict[str, Any]:
 @private.patch("/user")
 def update() -> dict[str, Any]:
     if request.mimetype != "multipart/form-data":
-        return _update(_change(params.json_object()))
+        body = params.json_object()
+        return _update(_change(body, revoke_keys=params.optional_bool(body, "revoke_keys")))
     with forms.received_form(forms.MAX_AVATAR_BYTES) as form:
         avatar = next((part.file for part in form.parts if part.field == "avatar"), None)
         if avatar and avatar.too_large:
             raise InvalidRequest("Avatar file too large. Maximum size is 10MB")
         if avatar:
             avatar.close()
-        return _update(_change(form.texts, avatar))
+        revoke_keys = params.flag("revoke_keys", form.texts)
+        return _update(_change(form.texts, avatar, revoke_keys=revoke_keys))
 
 
 @private.delete("/user")
@@ -105,13 +107,16 @@ def _credentials() -> tuple[str, str]:
     return username, params.text(body, "password", missing="Missing password")
 
 
-def _change(body: dict[str, Any], avatar: IncomingFile | None = None) -> ProfileChange:
+def _change(
+    body: dict[str, Any], avatar: IncomingFile | None = None, *, revoke_keys: bool
+) -> ProfileChange:
     password = params.optional_text(body, "password")
     return ProfileChange(
         username=params.optional_text(body, "username"),
         password=password or params.optional_text(body, "new_password"),
         old_password=params.optional_text(body, "old_password"),
         avatar=avatar.path if avatar else None,
+        revoke_keys=revoke_keys,
     )
 
 

@@ -140,8 +140,9 @@ PROFILE = (
                 "updated_fields": ["username", "avatar"],
             },
         ),
-        about="All of it or nothing. A new password ends the user's other sessions. The avatar is "
-        "a PNG, JPEG, WebP or GIF of at most 10 MiB; its middle is kept as a PNG of 256 pixels.",
+        about="All of it or nothing. A new password ends the user's other sessions, and with "
+        "`revoke_keys` revokes all API keys. The avatar is a"
+        "  PNG, JPEG, WebP or GIF of at most 10 MiB; its middle is kept as a PNG of 256 pixels.",
         body={
             "required": True,
             "content": {
@@ -153,6 +154,7 @@ PROFILE = (
             400: (
                 "No fields to update. Give username, password or avatar",
                 "old_password is required to update password",
+                "revoke_keys is for a change of the password",
                 "Avatar file too large. Maximum size is 10MB",
                 "Invalid avatar image",
                 "Invalid multipart body",
