@@ -117,8 +117,9 @@ def test_a_copy_of_the_files_alone_is_no_backup(tmp_path: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Read every file but the database's."""
-    files = [path for path in folder.rglob("*") if path.is_file() and path.stem != "service"]
+    """Read every file but the database's and the lock of its writers."""
+    database = {"service", "write"}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.stem not in database]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

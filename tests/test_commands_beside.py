@@ -70,9 +70,3 @@ def test_a_new_database_is_made_once(tmp_path: Path) -> None:
     said = [command.communicate(PASSWORD, timeout=60)[1] for command in commands]
     assert said == [""] * ADMINS
     assert rows(tmp_path, "SELECT count(*) FROM user") == [(ADMINS,)]
-
-
-def test_the_lock_of_writers_is_the_services_own(tmp_path: Path) -> None:
-    """A command of root's that made it would keep the service, with a user of its own, out."""
-    with Site(tmp_path) as site:
-        assert (site.storage / "write.lock").exists()
