@@ -44,9 +44,9 @@ GIB = 1024**3
 LOOK = Limits(cpu=PROBE_SECONDS, memory=GIB, file=0)
 DRAW = Limits(cpu=PROBE_SECONDS, memory=GIB, file=1024**2)
 # A film in 4K takes, with four threads, 0.3 GiB to look at it, for its sound, which decodes no
-# pictures, and to copy its H.264; 1.6 to encode it (HEVC with 10 bits; others take less). A list
-# of packets is 0.3 GiB after twelve hours. A pause between two packets is silence in memory, in a
-# buffer that doubles: there is room for 4.6 hours in a WAV and, in stereo, 1.7 in an MP3.
+# pictures, and to copy its H.264; 1.6 to encode it (HEVC with 10 bits; others take less). By
+# reckoning, the lists of packets of twelve hours add 0.3. A pause between two packets is silence
+# in memory, in a buffer that doubles: 4.5 hours fit in a WAV and, in stereo, 1.5 in an MP3.
 EXTRACT_MEMORY = 5 * GIB // 4
 COPY_MEMORY = GIB
 ENCODE_AUDIO_MEMORY = 2 * GIB

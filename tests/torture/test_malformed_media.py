@@ -52,7 +52,7 @@ def convert(folder: Path, content: bytes) -> str:
         assert all(process.returncode == 0 for process in mine[before:]), "a failure is no success"
     except ServiceError as error:
         come = str(error)
-    except OSError as error:
+    except (OSError, EOFError) as error:  # of a file that is missing, or empty
         raise AssertionError("a conversion ended in disorder") from error
     assert all(process.returncode is not None for process in mine[before:])
     # What they write is the caller's to remove; all else is theirs.
