@@ -322,7 +322,7 @@ def test_chunked_uploads_on_a_small_disk(
                 "POST",
                 "/api/v1/file",
                 pieces(),  # type: ignore[arg-type] # sent in chunks
-                {**attacker.authorization, **form, "Transfer-Encoding": "chunked"},
+                {**attacker.authorization, **form},
             )
 
         def watch() -> None:
