@@ -7,14 +7,10 @@ ENGINE_SECONDS how long an engine may take for a task.
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import app
 from tests.torture import disk_faults, job_faults, web_faults, work_faults
 from whisper_service import engine
-
-FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
-
 
 # Each breaks the service in one way, for an attack to find.
 FAULTS: dict[str, Callable[[], None]] = {
@@ -28,7 +24,7 @@ FAULTS: dict[str, Callable[[], None]] = {
 def main() -> int:
     kind, broken = sys.argv[1:]
     if kind == "fake":
-        engine.PROGRAM = [sys.executable, str(FAKE_ENGINE)]
+        engine.PROGRAM = [sys.executable, "-m", "tests.torture.fake_engine"]
     if seconds := os.environ.get("DOOR_SECONDS"):
         web_faults.set_deadlines(float(seconds))
     if seconds := os.environ.get("ENGINE_SECONDS"):
