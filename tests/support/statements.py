@@ -9,6 +9,7 @@ class _Handler(logging.Handler):
     def __init__(self, act: Callable[[str], object]) -> None:
         super().__init__()
         self._act = act
+        self.lock = None  # `act` may wait for another thread, which executes statements as well
 
     def emit(self, record: logging.LogRecord) -> None:
         self._act(record.msg[0])

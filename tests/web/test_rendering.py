@@ -17,9 +17,8 @@ from whisper_service.formats import FORMATS
 from whisper_service.tables import StoredTranscript
 from whisper_service.transcript import Transcript
 from whisper_service.web import rendering
-from whisper_service.web.rendering import LARGE_BYTES, Renderer, ResultKey
+from whisper_service.web.rendering import BUSY, LARGE_BYTES, Renderer, ResultKey
 
-BUSY = "The server is rendering other long transcripts. Try again in a second"
 LONG = transcript("word " * 60, LARGE_BYTES // 300)
 SHORT = transcript("Hello.")
 

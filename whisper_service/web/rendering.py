@@ -23,6 +23,7 @@ from whisper_service.transcript import Transcript
 # the times of its words (8 MB).
 LARGE_BYTES = 256 * 1024
 CACHE_BYTES = 32 * 1024**2
+BUSY = "The server is rendering other long transcripts. Try again in a second"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Renderer:
         results = {}
         with ExitStack() as stack:
             if size > LARGE_BYTES and network is not None:
-                stack.enter_context(self._places.place(network, _busy()))
+                stack.enter_context(self._places.place(network, TooManyRequests(BUSY, 1)))
             stack.enter_context(self._large_turn if size > LARGE_BYTES else self._small_turn)
             for key, data in stored.items():
                 results[key] = self.cached(key) or self._keep(key, _rendered(key, parse(data)))
@@ -120,9 +121,3 @@ def _rendered(key: ResultKey, transcript: Transcript) -> Rendered:
     data = FORMATS[key.format].render(transcript, key.layout)
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return Rendered(transcript.language, text.encode())
-
-
-def _busy() -> TooManyRequests:
-    return TooManyRequests(
-        "The server is rendering other long transcripts. Try again in a second", 1
-    )
