@@ -58,6 +58,8 @@ lock: $(VENV)/test ## write the requirements files anew, with hashes
 	  --no-header --upgrade --group pyproject.toml:service --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-header --upgrade --group pyproject.toml:dev --output-file requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --upgrade --group pyproject.toml:native --output-file requirements-native.txt
 
 clean: ## remove what the other targets made, but no recording and no model
 	@rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,13 +2,13 @@
 
 import argparse
 import getpass
+import os
 import signal
 import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from peewee import DatabaseError
 
@@ -32,11 +32,13 @@ SWITCH_SECONDS = 0.0005
 
 
 def main() -> int:
-    arguments = _parse()
+    options = vars(_parse())
+    run, file = options.pop("run"), options.pop("config")
+    if run not in {get_model, native_build.run}:  # whose files other users read: see deploy/
+        os.umask(0o077)
     logs.set_up()
     try:
-        settings = config.load(arguments.config)
-        arguments.run(settings, *([arguments.argument] if "argument" in arguments else []))
+        run(config.load(file), **options)
     except (CommandError, ServiceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -67,15 +69,23 @@ def serve(settings: Config) -> None:
         server.run()
 
 
-def create_admin(settings: Config, name: str) -> None:
-    """Make an administrator, or make one of an account that is there."""
+def create_admin(settings: Config, name: str, *, promote: bool) -> None:
+    """Create an administrator, or make one of an account that exists. Raises CommandError."""
     storage = Storage(settings.storage.path)
     db.open_database(storage.database, create=not storage.holds_recordings(), migrate=False)
     user = users.find(name)
+    if user and not promote:
+        raise CommandError(
+            f"The account {user.username} exists, and whoever registered it knows its password. If "
+            "it is yours, --promote makes it an administrator, ends its sessions and revokes its "
+            "API keys"
+        )
     if user:
-        users.promote(user)
-        print(f"{user.username} is an administrator now.")
+        users.promote(user.uuid)
+        print(f"{user.username} is an administrator now; its sessions and API keys have ended.")
         return
+    if promote:
+        raise CommandError(f"There is no account {name} to promote")
     users.check_username(name)
     password = _read_password()
     balance = settings.billing.initial_token_balance
@@ -93,9 +103,7 @@ def get_model(settings: Config, name: str | None) -> None:
 
 def check(settings: Config) -> None:
     """Print what is wrong with the database and the recordings. Raises CommandError if anything."""
-    storage = Storage(settings.storage.path)
-    if not storage.database.exists():
-        raise CommandError(f"{storage.root} holds no service.db")
+    storage = _existing_storage(settings)
     db.open_database(storage.database, create=False, migrate=False)
     found = list(checks.problems(storage))
     for line in found:
@@ -107,13 +115,21 @@ def check(settings: Config) -> None:
 
 
 def back_up(settings: Config, folder: Path) -> None:
-    backups.back_up(Storage(settings.storage.path), folder)
+    backups.back_up(_existing_storage(settings), folder)
     print(f"{folder} holds all of it.")
 
 
 def restore(settings: Config, folder: Path) -> None:
     backups.restore(folder, Storage(settings.storage.path))
     print(f"{settings.storage.path} holds what {folder} held.")
+
+
+def _existing_storage(settings: Config) -> Storage:
+    """Return the storage. Raises CommandError, and creates nothing, where there is none."""
+    path = settings.storage.path
+    if not (path / "service.db").exists():
+        raise CommandError(f"{path} holds no service.db")
+    return Storage(path)
 
 
 def _read_password() -> str:
@@ -131,34 +147,25 @@ def _parse() -> argparse.Namespace:
     parser.set_defaults(run=serve)
     commands = parser.add_subparsers()
 
-    def add(name: str, run: Callable[..., None], text: str, **argument: Any) -> None:  # noqa: ANN401
+    def add(name: str, run: Callable[..., None], text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=run)
-        if argument:
-            command.add_argument("argument", **argument)
+        return command
 
-    folder = {"type": Path, "metavar": "folder"}
     add("serve", serve, "answer requests (this is the default)")
-    add("create-admin", create_admin, "make or promote an administrator", metavar="name")
-    add(
-        "get-model",
-        get_model,
-        "download a model; one to start with if none",
-        nargs="?",
-        metavar="name",
-    )
+    admin = add("create-admin", create_admin, "create an administrator")
+    admin.add_argument("name")
+    admin.add_argument("--promote", action="store_true", help="make one of an account that exists")
+    model = add("get-model", get_model, "download a model; one to start with if none")
+    model.add_argument("name", nargs="?")
     add("native", native_build.run, "build the engine for this machine's processor")
     add("check", check, "look whether the database and all recordings are sound")
-    add("backup", back_up, "copy everything to a new folder, while the service runs", **folder)
-    add("restore", restore, "bring a backup into an empty storage folder", **folder)
-    add(
-        "demo",
-        demo.run,
-        "take a recording from upload to subtitles",
-        nargs="?",
-        type=Path,
-        metavar="file",
-    )
+    backup = add("backup", back_up, "copy everything to a new folder, while the service runs")
+    backup.add_argument("folder", type=Path)
+    bring = add("restore", restore, "bring a backup into an empty storage folder")
+    bring.add_argument("folder", type=Path)
+    show = add("demo", demo.run, "take a recording from upload to subtitles")
+    show.add_argument("recording", nargs="?", type=Path, metavar="file")
     return parser.parse_args()
 
 

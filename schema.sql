@@ -14,6 +14,7 @@ CREATE TABLE user (
     price_micros  INTEGER NOT NULL DEFAULT 1000000 CHECK (price_micros BETWEEN 0 AND 1000000000),
     avatar_uuid   TEXT    UNIQUE CHECK (length(avatar_uuid) = 32)
 ) STRICT;
+CREATE INDEX user_by_is_admin ON user (is_admin);
 
 CREATE TABLE session (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -109,11 +110,10 @@ CREATE TABLE transcription (
     CHECK ((status = 'completed') = (transcript_id IS NOT NULL)),
     CHECK (status != 'processing' OR claim IS NOT NULL)
 ) STRICT;
-CREATE INDEX transcription_by_status ON transcription (status, id);
+CREATE INDEX transcription_by_status ON transcription (status, id, file_uuid);
 CREATE INDEX transcription_by_status_and_user ON transcription (status, user_id);
 CREATE INDEX transcription_by_file ON transcription (file_uuid, id);
-CREATE INDEX transcription_unfinished ON transcription (file_uuid, status)
-WHERE status IN ('pending', 'processing');
+CREATE INDEX transcription_by_file_and_status ON transcription (file_uuid, status);
 CREATE INDEX transcription_by_claim ON transcription (claim);
 CREATE INDEX transcription_by_user ON transcription (user_id, created_at, status, samples);
 CREATE INDEX transcription_by_transcript ON transcription (transcript_id);

@@ -69,7 +69,6 @@ def overhead(url: str, models: Path, model: str, folder: Path, pairs: int) -> No
 
 def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> float:
     started = time.perf_counter()
-    wav = str(recording.path)
     job = Job("", 0, "", "", "", "en", media.count_samples(recording.path))
     run, turn = Run(job, "en", 14, {}, len(engines)), threading.Condition()
 
@@ -80,7 +79,9 @@ def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> 
                 if run.is_complete:
                     return
                 task = run.take()
-            answer = engine.ask(model, task.request(wav, run.language, 1), HOUR, lambda: True)
+            answer = engine.ask(
+                model, task.request(recording.path, run.language, 1), HOUR, lambda: True
+            )
             with turn:
                 run.give(task, answer)
                 turn.notify_all()

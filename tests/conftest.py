@@ -132,6 +132,12 @@ class Service:
             pass
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _private() -> None:
+    """Keep what tests write from other users, as app.py does."""
+    os.umask(0o077)
+
+
 @pytest.fixture
 def service(settings: Config) -> Iterator[Service]:
     storage = Storage(settings.storage.path)

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from whisper_service.chunks import FRAME
+from whisper_service.protocol import Answer, FindSpeech, Request, SpeechFound, Transcribed
 from whisper_service.transcript import Segment
+from whisper_service.vad import LEAD
 
 
 def segment(start: float, end: float, text: str) -> Segment:
@@ -21,18 +24,17 @@ class FakeEngine:
         self.calls: list[tuple[str, str]] = []
 
     def ask(
-        self, model: Path, request: dict[str, Any], seconds: float, wanted: Callable[[], bool]
-    ) -> dict[str, Any]:
-        assert Path(request["wav"]).is_file()
-        length = request["stop"] - request["start"]
-        if request["do"] == "find speech":
-            return {"probabilities": [1.0] * length}
-        self.calls.append((model.name, request["language"]))
+        self, model: Path, request: Request, seconds: float, wanted: Callable[[], bool]
+    ) -> Answer:
+        length = len(request.samples) // 2
+        if isinstance(request, FindSpeech):
+            return SpeechFound([1.0] * ((length - LEAD) // FRAME))
+        self.calls.append((model.name, request.language))
         self.act()
-        heard = "en" if request["language"] == "auto" else request["language"]
+        heard = "en" if request.language == "auto" else request.language
         middle, end = length / 32_000, length / 16_000
         parts = [segment(0.0, middle, " Hello"), segment(middle, end, " world.")]
-        return {"language": heard, "segments": [vars(part) for part in parts]}
+        return Transcribed(heard, parts)
 
     def close(self) -> None:
         """Have nothing to end."""

@@ -15,6 +15,6 @@ def hear(engine: Engine, model: Path, wav: Path, language: str = "en") -> Transc
     run = Run(job, language, 14, {}, engines=1)
     while not run.is_complete:
         task = run.take()
-        request = task.request(str(wav), run.language, threads=2)
+        request = task.request(wav, run.language, threads=2)
         run.give(task, engine.ask(model, request, 60, lambda: True))
     return run.transcript()

@@ -44,15 +44,39 @@ def test_create_admin_makes_one_that_can_log_in(tiny_en_model: Path, tmp_path: P
     assert server.stop() == 0
 
 
-def test_create_admin_promotes_while_the_service_runs(live_server: LiveServer) -> None:
+def test_create_admin_promotes_nobody_unasked(live_server: LiveServer) -> None:
     url = f"{live_server.url}/api/v1/user"
     body = {"username": "climber", "password": PASSWORD}
     session = requests.post(f"{url}/register", json=body, timeout=10).json()["session_id"]
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(live_server.storage)}
-    done = run("create-admin", "Climber", **storage)
-    assert (done.returncode, done.stdout) == (0, "climber is an administrator now.\n")
+    line = failure("create-admin", "Climber", typed=f"{PASSWORD}\n", **storage)
+    assert line.startswith("error: The account climber exists")
+    assert "--promote makes it an administrator" in line
     headers = {"Authorization": f"Basic {session}"}
-    assert requests.get(url, headers=headers, timeout=10).json()["is_admin"] is True
+    assert requests.get(url, headers=headers, timeout=10).json()["is_admin"] is False
+
+
+def test_create_admin_promotes_while_the_service_runs(live_server: LiveServer) -> None:
+    url = f"{live_server.url}/api/v1/user"
+    body = {"username": "riser", "password": PASSWORD}
+    session = requests.post(f"{url}/register", json=body, timeout=10).json()["session_id"]
+    basic = {"Authorization": f"Basic {session}"}
+    key = requests.post(f"{url}/token", json={"name": "k"}, headers=basic, timeout=10).json()
+    bearer = {"Authorization": f"Bearer {key['token']}"}
+    assert requests.get(url, headers=bearer, timeout=10).ok
+    storage = {"WHISPER_SERVICE_STORAGE_PATH": str(live_server.storage)}
+    done = run("create-admin", "Riser", "--promote", **storage)
+    said = "riser is an administrator now; its sessions and API keys have ended.\n"
+    assert (done.returncode, done.stdout) == (0, said)
+    for headers in (basic, bearer):
+        assert requests.get(url, headers=headers, timeout=10).status_code == 401
+    assert requests.post(f"{url}/login", json=body, timeout=10).json()["is_admin"] is True
+
+
+def test_only_an_account_that_exists_is_promoted(tmp_path: Path) -> None:
+    storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path)}
+    line = failure("create-admin", "root", "--promote", typed=f"{PASSWORD}\n", **storage)
+    assert line == "error: There is no account root to promote"
 
 
 @pytest.mark.parametrize(

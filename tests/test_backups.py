@@ -18,7 +18,7 @@ from tests.torture.clients import Client, Site, as_wav, assert_caught, sound, un
 from tests.torture.disk import MIB, as_mounter, small_disk
 from tests.torture.harness import scale, seeded
 from tests.torture.test_kill import Promises
-from whisper_service import backups, db
+from whisper_service import backups, db, ids
 from whisper_service.errors import CommandError
 from whisper_service.storage import Storage
 
@@ -216,9 +216,10 @@ def test_a_service_is_never_restored_over(service: Service, tmp_path: Path) -> N
     with pytest.raises(CommandError, match="holds no service.db"):
         backups.restore(tmp_path / "nothing", empty)
     assert not contents(empty.root).keys() - {"lock"}
-    Storage(tmp_path / "half").place(_file(tmp_path), tmp_path / "half" / "files" / "x" / "y")
+    half = Storage(tmp_path / "half")
+    half.place(_file(tmp_path), half.original(ids.uuid7()))
     with pytest.raises(CommandError, match="holds a service already"):
-        backups.restore(target, Storage(tmp_path / "half"))
+        backups.restore(target, Storage(half.root))
 
 
 def _file(folder: Path) -> Path:

@@ -43,6 +43,9 @@ DAMAGES: dict[str, Damage] = {
     "File {new}: original is missing": lambda kept, _, new: kept.original(new).unlink(),
     "File {new}: original has another size": lambda kept, _, new: cut(kept.original(new)),
     "File {new}: original has other bytes": lambda kept, _, new: change(kept.original(new)),
+    "Other users have access to files or folders (1)": lambda kept, ready, _: kept.speech(
+        ready
+    ).chmod(0o640),
     "The avatar of ann is missing": lambda kept, *_: kept.avatar(User.get().avatar_uuid).unlink(),
 }
 

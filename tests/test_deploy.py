@@ -47,6 +47,11 @@ def test_the_image_holds_all_that_the_service_needs(tmp_path: Path, tiny_en_mode
     assert run_healthcheck(server.url) != 0
 
 
+def test_the_image_builds_on_the_very_same_base() -> None:
+    (base,) = re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE)
+    assert re.fullmatch(r"python:3\.\d+-slim@sha256:[0-9a-f]{64}", base)
+
+
 def run_healthcheck(url: str) -> int:
     """Run the image's HEALTHCHECK against a service that listens elsewhere."""
     (command,) = re.findall(r'^HEALTHCHECK.*"-c", "(.*)"\]$', DOCKERFILE, re.MULTILINE)

@@ -2,15 +2,18 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import srt
 import webvtt
 
+import whisper_service.engine
 from tests.hearing import hear
 from tests.speech import DATA, WORDS, word_error_rate
 from whisper_service import formats
@@ -23,7 +26,7 @@ from whisper_service.runs import TRANSCRIBE, Task
 from whisper_service.transcript import Transcript
 
 JFK, SHORT = DATA / "jfk.wav", DATA / "austen-0880.wav"
-REQUEST = Task(TRANSCRIBE, Chunk(0, 176_000)).request(str(JFK), "en", threads=2)
+REQUEST = Task(TRANSCRIBE, Chunk(0, 176_000)).request(JFK, "en", threads=2)
 
 
 @pytest.fixture
@@ -69,8 +72,8 @@ def test_what_the_engine_knows_is_filled_in(engine: Engine, tiny_en_model: Path)
 
 
 def test_beams_can_be_searched(engine: Engine, tiny_en_model: Path) -> None:
-    answer = engine.ask(tiny_en_model, {**REQUEST, "beam_size": 5}, 60, lambda: True)
-    heard = "".join(segment["text"] for segment in answer["segments"])
+    answer = engine.ask(tiny_en_model, replace(REQUEST, beam_size=5), 60, lambda: True)
+    heard = "".join(segment.text for segment in answer.segments)
     assert word_error_rate({"": WORDS["jfk.wav"]}, {"": heard}) <= 0.1
 
 
@@ -121,6 +124,29 @@ def test_a_bad_model_is_an_error_and_the_next_job_runs(
     assert hear(engine, tiny_en_model, SHORT).text
 
 
+VANISHING = """
+from whisper_service import ggml, whisper_cpp
+check = ggml.check
+def check_and_remove(path):
+    check(path)
+    path.unlink()
+ggml.check = check_and_remove
+whisper_cpp.main()
+"""
+
+
+def test_a_model_that_is_gone_once_it_was_checked_is_no_crash(
+    engine: Engine, tiny_en_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model.bin"
+    os.link(tiny_en_model, model)
+    with monkeypatch.context() as broken:
+        broken.setattr(whisper_service.engine, "PROGRAM", [sys.executable, "-c", VANISHING])
+        with pytest.raises(ServiceError, match="The model could not be loaded"):
+            engine.ask(model, REQUEST, 60, lambda: True)
+    assert hear(engine, tiny_en_model, SHORT).text
+
+
 def test_a_killed_process_is_noticed_and_replaced(engine: Engine, tiny_en_model: Path) -> None:
     hear(engine, tiny_en_model, SHORT)
     process = process_of(engine)
@@ -161,14 +187,14 @@ def test_a_hung_engine_is_ended(engine: Engine, tiny_en_model: Path) -> None:
 def test_words_have_times_of_their_own(engine: Engine, tiny_en_model: Path) -> None:
     """Kennedy pauses after 'Americans', from 2.2 to 3.3 s, and before 'what', from 4.3 to 5.0 s."""
     task = Task(TRANSCRIBE, Chunk(0, 176_000))
-    request = task.request(str(JFK), "en", 2, options=Options(word_timestamps=True))
-    segments = engine.ask(tiny_en_model, request, 60, lambda: True)["segments"]
-    words = [word for segment in segments for word in segment["words"]]
-    texts = [word["text"] for word in words]
-    assert " ".join(texts) == " ".join(segment["text"].strip() for segment in segments)
-    times = [time for word in words for time in (word["start"], word["end"])]
+    request = task.request(JFK, "en", 2, options=Options(word_timestamps=True))
+    segments = engine.ask(tiny_en_model, request, 60, lambda: True).segments
+    words = [word for segment in segments for word in segment.words]
+    texts = [word.text for word in words]
+    assert " ".join(texts) == " ".join(segment.text.strip() for segment in segments)
+    times = [time for word in words for time in (word.start, word.end)]
     assert times == sorted(times)
     spoken = dict(zip(texts[:8], words[:8], strict=True))
-    assert spoken["Americans"]["end"] < 2.7
-    assert spoken["ask"]["start"] > 2.7
-    assert 4.5 < spoken["what"]["start"] < 5.5
+    assert spoken["Americans"].end < 2.7
+    assert spoken["ask"].start > 2.7
+    assert 4.5 < spoken["what"].start < 5.5

@@ -15,7 +15,7 @@ from tests.torture.harness import start
 from tests.wire import Wire, connected, head
 from whisper_service.reception import PARSED_BYTES
 from whisper_service.web import MAX_BODY_BYTES
-from whisper_service.web.forms import MAX_AVATAR_BYTES, max_body_bytes
+from whisper_service.web.forms import MAX_AVATAR_BODY_BYTES, MAX_AVATAR_BYTES, max_upload_body_bytes
 
 MIB = 1024**2
 MAX_UPLOAD = MAX_AVATAR_BYTES
@@ -126,12 +126,49 @@ def test_a_large_body_in_chunks_is_cut_off(wire: Wire) -> None:
 
 
 def test_an_upload_has_a_limit(server: LiveServer, key: str) -> None:
-    most = max_body_bytes(MAX_UPLOAD)
+    most = max_upload_body_bytes(MAX_UPLOAD)
     with connected(server) as wire:
         assert wire.asked(upload(most + 1, Authorization=key)).status == 413
     with connected(server) as wire:
         wire.send(upload(most, Authorization=key, Expect="100-continue"))
         assert wire.answer().status == 100
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "audio/wav", ""])
+@pytest.mark.parametrize("target", ["POST /file", "POST /files", "PATCH /user"])
+def test_a_large_body_is_a_form(wire: Wire, key: str, target: str, content_type: str) -> None:
+    """Nothing else of it can be taken apart without holding it in memory."""
+    sent = {"Authorization": key, "Content_Type": content_type}
+    answer = wire.asked(head(*target.split(), Content_Length=MAX_BODY_BYTES + 1, **sent))
+    assert (answer.status, answer.text) == (400, "Files must be sent as multipart/form-data")
+    assert wire.is_ended()
+
+
+def test_nor_is_it_anything_else_in_chunks(wire: Wire, key: str) -> None:
+    sent = {"Authorization": key, "Content_Type": "application/x-www-form-urlencoded"}
+    wire.send(head("POST", "/file", Transfer_Encoding="chunked", **sent))
+    for _ in range(MAX_BODY_BYTES // 4096 + 1):
+        wire.send(chunk(b"a=1&" * 1024))
+    assert wire.answer().status == 413
+
+
+def test_a_profile_needs_no_more_than_a_picture(server: LiveServer, key: str) -> None:
+    sent = {"Authorization": key, "Content_Type": FORM, "Expect": "100-continue"}
+    with connected(server) as wire:
+        wire.send(head("PATCH", "/user", Content_Length=MAX_AVATAR_BODY_BYTES, **sent))
+        assert wire.answer().status == 100
+    with connected(server) as wire:
+        answer = wire.asked(
+            head("PATCH", "/user", Content_Length=MAX_AVATAR_BODY_BYTES + 1, **sent)
+        )
+        text = "Avatar file too large. Maximum size is 10MB"
+        assert (answer.status, answer.text) == (400, text)
+
+
+@pytest.mark.parametrize("target", ["//api/v1/file", "api/v1/file", "/api/v1/%66ile"])
+def test_an_upload_by_another_spelling_is_one(wire: Wire, target: str) -> None:
+    request = upload(MIB).replace(b"/api/v1/file", target.encode(), 1)
+    assert wire.asked(request).status == 401
 
 
 def test_a_client_that_asks_first_is_told(server: LiveServer, key: str) -> None:
@@ -151,7 +188,8 @@ def test_a_full_disk_refuses_uploads_alone(tiny_en_model: Path, tmp_path: Path) 
     for length in ({"Content_Length": 100}, {"Transfer_Encoding": "chunked"}):
         with connected(server) as wire:
             assert wire.asked(head("GET", "/file", Authorization=key)).status == 200
-            answer = wire.asked(head("POST", "/file", Authorization=key, **length))
+            form = {"Authorization": key, "Content_Type": FORM}
+            answer = wire.asked(head("POST", "/file", **form, **length))
             assert (answer.status, answer.text) == (507, "The server's disk is full")
     assert server.stop() == 0
 
@@ -183,6 +221,14 @@ MALFORMED = {
         b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
     ),
+    "old version": (b"GET / HTTP/0.9\r\n\r\n", 400),
+    "unknown version": (b"GET /api/v1/health HTTP/1.9\r\nHost: localhost\r\n\r\n", 400),
+    "no version": (b"GET /api/v1/health\r\n\r\n", 400),
+    "chunks of an unknown version": (
+        b"POST / HTTP/1.9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "chunks in 1.0": (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     "no chunk": (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
     "endless chunk": (
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * (3 * PARSED_BYTES),

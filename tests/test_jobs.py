@@ -123,21 +123,6 @@ def test_a_stop_in_order_costs_no_attempt(service: Service, ann: Api) -> None:
     assert balance() == 1000
 
 
-def test_what_a_killed_process_left_runs_again_three_times(service: Service, ann: Api) -> None:
-    submit(service, ann)
-    for attempt in range(1, 4):
-        assert Transcription.get().status == "pending"
-        claim()
-        assert balance() == 1000 - 11
-        jobs.requeue_interrupted()
-        assert Transcription.get().attempts == attempt
-        assert balance() == 1000
-    failed = Transcription.get()
-    assert failed.status == "failed"
-    assert failed.error == "The transcription was interrupted 3 times and is not tried again"
-    assert jobs.claim_next() is None
-
-
 def test_a_late_result_of_a_lost_run_changes_nothing(service: Service, ann: Api) -> None:
     submit(service, ann)
     lost = claim()

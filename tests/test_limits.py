@@ -11,7 +11,6 @@ from whisper_service.limits import (
     ConcurrencyLimit,
     FailedLoginLimiter,
     RateLimit,
-    Turnstile,
     network_of,
 )
 
@@ -38,37 +37,6 @@ def fail(limit: FailedLoginLimiter, key: str = "ann") -> None:
 
 def succeed(limit: FailedLoginLimiter, key: str = "ann") -> None:
     with limit.attempt(key):
-        pass
-
-
-def test_a_turnstile_lets_in_as_many_as_it_has_places_for() -> None:
-    turnstile = Turnstile(3)
-    inside, leave = threading.Barrier(4), threading.Event()
-
-    def pass_through() -> None:
-        with turnstile.passed():
-            inside.wait(10)
-            leave.wait(10)
-
-    with ThreadPoolExecutor(3) as pool:
-        threads = [pool.submit(pass_through) for _ in range(3)]
-        inside.wait(10)
-        with pytest.raises(TooManyRequests) as refused, turnstile.passed():
-            pass
-        assert refused.value.retry_after == 1
-        leave.set()
-        for thread in threads:
-            thread.result()
-    with turnstile.passed():
-        pass
-
-
-def test_a_turnstile_is_left_however_it_ends() -> None:
-    turnstile = Turnstile(1)
-    for _ in range(3):
-        with pytest.raises(ValueError, match="broken"), turnstile.passed():
-            raise ValueError("broken")
-    with turnstile.passed():
         pass
 
 

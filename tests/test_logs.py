@@ -18,6 +18,7 @@ from tests.speech import DATA
 from tests.test_jobs import submit
 from whisper_service import engine, ids, logs, media
 from whisper_service.engine import Engine, EngineCrashed
+from whisper_service.protocol import FindSpeech
 from whisper_service.tables import File, Transcription, User
 
 PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[^ "=]+)(?: |$)')
@@ -180,7 +181,7 @@ def test_an_engines_last_words_are_kept(
     (tmp_path / "model.bin").touch()
     crashing = Engine()
     with pytest.raises(EngineCrashed, match="ended with -6"):
-        crashing.ask(tmp_path / "model.bin", {}, 20, lambda: True)
+        crashing.ask(tmp_path / "model.bin", FindSpeech(b""), 20, lambda: True)
     (line,) = log.getvalue().splitlines()
     assert parse(line)["message"].startswith("An engine ended with -6: ")
     assert "GGML_ASSERT failed" in line

@@ -7,15 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.speech import DATA
+from tests.support.ffmpeg import ffmpeg
 from whisper_service import media
 from whisper_service.errors import Cancelled
 
 JFK = DATA / "jfk.wav"
-
-
-def ffmpeg(*arguments: str | Path) -> None:
-    command = [media.FFMPEG, "-loglevel", "error", "-y", *map(str, arguments)]
-    subprocess.run(command, check=True, timeout=60)
 
 
 def convert(source: Path, folder: Path, seconds: int = 60) -> tuple[media.Media, int]:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Service
 from tests.speech import DATA
+from tests.support.processes import watch, watched_ones
 from tests.test_media import convert, ffmpeg
 from tests.torture.harness import FULL
 from whisper_service import media
@@ -26,14 +27,15 @@ if FULL:
 
 
 @pytest.fixture
-def half_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give ffmpeg half of what it may have, and the threads of a machine with many cores."""
-    monkeypatch.setattr(media, "LOOK", replace(media.LOOK, memory=media.GIB))
-    monkeypatch.setattr(media, "CONVERT_MEMORY", media.CONVERT_MEMORY // 2)
+def less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give ffmpeg three quarters of what it may have, and the threads of many cores."""
+    monkeypatch.setattr(media, "LOOK", replace(media.LOOK, memory=media.LOOK.memory * 3 // 4))
+    for name in ("EXTRACT_MEMORY", "COPY_MEMORY", "ENCODE_AUDIO_MEMORY", "ENCODE_VIDEO_MEMORY"):
+        monkeypatch.setattr(media, name, getattr(media, name) * 3 // 4)
     monkeypatch.setattr(media, "THREADS", "4")
 
 
-@pytest.mark.usefixtures("half_the_memory")
+@pytest.mark.usefixtures("less_memory")
 @pytest.mark.parametrize("size", ["3840x2160", "1920x1080"] if FULL else ["1920x1080"])
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_large_film_has_room(tmp_path: Path, codec: str, size: str) -> None:
@@ -45,10 +47,39 @@ def test_a_large_film_has_room(tmp_path: Path, codec: str, size: str) -> None:
     assert media.probe(tmp_path / "converted").video_codec == "h264"
 
 
+def with_pause(folder: Path, seconds: int) -> Path:
+    """Make a recording of two seconds with a pause between them that is no sound, but time."""
+    source = folder / "pause.mka"
+    pause = f"asetpts='PTS+gte(T,1)*{seconds}/TB'"
+    ffmpeg("-f", "lavfi", "-i", "sine=r=48000:d=2", "-af", pause, "-ac", 2, "-c:a", "flac", source)
+    return source
+
+
+def test_a_long_pause_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, speech = with_pause(tmp_path, 3600), tmp_path / "speech"
+    kind = media.probe(source)
+    watch(monkeypatch)
+    samples = media.extract(source, kind, speech, 2 * 3600, lambda: True)
+    assert samples == pytest.approx(3602 * 16_000, abs=800)
+    (run,) = watched_ones()
+    assert run.peak_kb < 512 * 1024
+
+
+def test_a_pause_that_memory_does_not_hold_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no recording in which all that comes after it is too early."""
+    source = with_pause(tmp_path, 3600)
+    kind = media.probe(source)
+    monkeypatch.setattr(media, "EXTRACT_MEMORY", 256 * 1024**2)
+    with pytest.raises(media.MediaError, match="The recording has a pause that is too long"):
+        media.extract(source, kind, tmp_path / "speech", 2 * 3600, lambda: True)
+
+
 def test_too_little_memory_is_an_error_and_nothing_worse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media, "CONVERT_MEMORY", 64 * 1024**2)
+    monkeypatch.setattr(media, "EXTRACT_MEMORY", 64 * 1024**2)
     with pytest.raises(media.MediaError, match="could not be decoded"):
         convert(JFK, tmp_path)
 
@@ -78,7 +109,7 @@ def test_a_conversion_that_grows_ends_and_leaves_nothing(
 
 def test_a_wav_that_grows_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else were to bound it: the film's sound on its way to the WAV is bounded as well."""
-    monkeypatch.setattr(media, "_limits", lambda _, __=0: media.LOOK)
+    monkeypatch.setattr(media, "_limits", lambda *_: media.LOOK)
     for source in films(tmp_path):
         kind = media.probe(source)
         with pytest.raises(media.MediaError, match="too large"):

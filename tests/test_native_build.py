@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -189,21 +190,38 @@ def test_the_build_is_pinned_and_sees_few_variables(pip: Path, tmp_path: Path, m
         pip,
         "import json, os, pathlib, sys\n"
         "here = pathlib.Path(__file__).parent\n"
-        "(here / 'called').write_text(json.dumps([sys.argv[3:], dict(os.environ)]))\n"
+        "with (here / 'called').open('a') as file:\n"
+        "    print(json.dumps([sys.argv[1:], dict(os.environ)]), file=file)\n"
         "(here / 'x.whl').touch()",
     )
     monkeypatch.setenv("GGML_CUDA", "1")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     assert native_build._build(tmp_path) == tmp_path / "x.whl"
-    arguments, environ = json.loads((tmp_path / "called").read_text())
-    assert arguments[:4] == ["wheel", "--no-binary", "pywhispercpp", "--no-cache-dir"]
-    assert {"--require-hashes", "--no-deps"} < set(arguments)
+    lines = (tmp_path / "called").read_text().splitlines()
+    (tools, _), (arguments, environ) = map(json.loads, lines)
+    python = tmp_path / "tools" / "bin" / "python"
+    for called in (tools, arguments):
+        assert called[called.index("--python") + 1] == str(python)
+        assert "--require-hashes" in called
+    assert tools[-4:] == ["--only-binary", ":all:", "--requirement", str(native_build.BUILD_TOOLS)]
+    assert arguments[arguments.index("--no-binary") + 1] == "pywhispercpp"
+    assert {"wheel", "--no-build-isolation", "--no-deps"} < set(arguments)
+    assert str(python.parent) in environ["PATH"].split(os.pathsep)
     assert "GGML_CUDA" not in environ
     assert environ["https_proxy"] == "http://127.0.0.1:9"
     assert "-DGGML_LLAMAFILE=ON" in environ["CMAKE_ARGS"]
     pin = (tmp_path / "requirements.txt").read_text()
     assert re.fullmatch(r"pywhispercpp==\S+( \\\n    --hash=sha256:[0-9a-f]{64})+\n", pin)
     assert pin in (ROOT / "requirements.txt").read_text()
+
+
+def test_the_tools_of_the_build_are_locked() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    names = {re.split(r"[<>=]", requirement)[0] for requirement in groups["native"]}
+    pin = r"^(\S+)==\S+(?: ; .*)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+$"
+    locked = native_build.BUILD_TOOLS.read_text()
+    assert set(re.findall(pin, locked, re.MULTILINE)) > names
+    assert locked.count("==") == len(re.findall(pin, locked, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +235,8 @@ def test_the_build_is_pinned_and_sees_few_variables(pip: Path, tmp_path: Path, m
 )
 def test_a_build_that_fails_is_told_in_one_line(pip, tmp_path, output, reason) -> None:
     write(pip, f"import sys; print({output!r}); sys.exit(1)")
-    with pytest.raises(CommandError, match=f"pip wheel failed, and changed nothing: {reason}") as e:
+    failure = f"pip install failed, and changed nothing: {reason}"
+    with pytest.raises(CommandError, match=failure) as e:
         native_build._build(tmp_path)
     assert "\n" not in str(e.value)
 

@@ -1,11 +1,30 @@
 """A job's tasks: their order, what they share, what is saved of them."""
 
-from typing import Any
+import io
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
 
 from tests.fakes import segment
-from whisper_service.chunks import Chunk
+from whisper_service import protocol
+from whisper_service.chunks import FRAME, Chunk
 from whisper_service.jobs import Job
-from whisper_service.runs import FIND_SPEECH, TRANSCRIBE, Run, Task
+from whisper_service.options import Options
+from whisper_service.protocol import (
+    Failed,
+    FindSpeech,
+    Ready,
+    Request,
+    SpeechFound,
+    Transcribe,
+    Transcribed,
+)
+from whisper_service.runs import BLOCK, FIND_SPEECH, SAMPLE_RATE, TRANSCRIBE, Run, Task
+from whisper_service.transcript import Word
+from whisper_service.vad import LEAD
 
 SAMPLES = 100 * 16_000
 BLOCKS = 2
@@ -13,7 +32,7 @@ BLOCKS = 2
 SPEECH = [1.0 if 310 <= frame < 620 or 1550 <= frame < 1920 else 0.0 for frame in range(3125)]
 
 
-def make(language: str = "en", saved: dict[Chunk, dict[str, Any]] | None = None) -> Run:
+def make(language: str = "en", saved: dict[Chunk, Transcribed] | None = None) -> Run:
     job = Job("claim", 1, "file", "model", "1", language, SAMPLES)
     return Run(job, language, 14, saved or {}, engines=2)
 
@@ -21,13 +40,13 @@ def make(language: str = "en", saved: dict[Chunk, dict[str, Any]] | None = None)
 def find_speech(run: Run) -> None:
     for task in [run.take() for _ in range(BLOCKS)]:
         assert task.do == FIND_SPEECH
-        request = task.request("x.wav", "en", 1)
-        run.give(task, {"probabilities": SPEECH[request["start"] : request["stop"]]})
+        first, last = task.chunk.start // FRAME, -(-task.chunk.stop // FRAME)
+        run.give(task, SpeechFound(SPEECH[first:last]))
 
 
-def answer(task: Task, text: str, language: str = "en") -> dict[str, Any]:
+def answer(task: Task, text: str, language: str = "en") -> Transcribed:
     end = task.seconds + 5  # Whisper's last cue may well end behind what it was given
-    return {"language": language, "segments": [vars(segment(0.5, end, text))]}
+    return Transcribed(language, [segment(0.5, end, text)])
 
 
 def test_speech_is_looked_for_in_blocks_at_once() -> None:
@@ -35,8 +54,7 @@ def test_speech_is_looked_for_in_blocks_at_once() -> None:
     assert run.ready == BLOCKS
     tasks = [run.take() for _ in range(BLOCKS)]
     assert [task.do for task in tasks] == [FIND_SPEECH] * 2
-    requests = [task.request("x.wav", "en", 1) for task in tasks]
-    assert [(item["start"], item["stop"]) for item in requests] == [(0, 2048), (2048, 3125)]
+    assert [task.chunk for task in tasks] == [Chunk(0, BLOCK), Chunk(BLOCK, SAMPLES)]
     assert run.ready == 0
     assert not run.is_complete
 
@@ -65,10 +83,10 @@ def test_the_language_is_detected_once_in_the_longest_chunk() -> None:
     assert run.ready == 1
     longest = run.take()
     assert longest.chunk.start > 40 * 16_000
-    assert longest.request("x.wav", run.language, 1)["language"] == "auto"
+    assert run.language == "auto"
     run.give(longest, answer(longest, " Welt.", "de"))
     other = run.take()
-    assert other.request("x.wav", run.language, 1)["language"] == "de"
+    assert run.language == "de"
     run.give(other, answer(other, " Hallo", "de"))
     transcript = run.transcript()
     assert (transcript.language, transcript.text) == ("de", "Hallo Welt.")
@@ -77,7 +95,7 @@ def test_the_language_is_detected_once_in_the_longest_chunk() -> None:
 def test_silence_is_an_empty_transcript() -> None:
     run = make("auto")
     for task in [run.take() for _ in range(BLOCKS)]:
-        run.give(task, {"probabilities": [0.0] * 2048})
+        run.give(task, SpeechFound([0.0] * 2048))
     assert run.is_complete
     assert run.transcript().segments == []
 
@@ -97,7 +115,50 @@ def test_what_was_saved_is_not_done_again() -> None:
     assert again.transcript().text == "Hello world."
 
 
-def test_a_request_counts_frames_or_samples() -> None:
-    chunk = Chunk(512, 1000)
-    assert Task(FIND_SPEECH, chunk).request("w", "en", 1)["stop"] == 2
-    assert Task(TRANSCRIBE, chunk).request("w", "en", 1)["stop"] == 1000
+def ramp(folder: Path, samples: int) -> Path:
+    """Write a WAV whose samples are 1, 2, 3, ..."""
+    path = folder / "ramp.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes(np.arange(1, samples + 1, dtype="<i2").tobytes())
+    return path
+
+
+def sent(request: Request) -> list[int]:
+    return np.frombuffer(request.samples, "<i2").tolist()
+
+
+def test_a_request_carries_the_samples_of_its_chunk(tmp_path: Path) -> None:
+    wav = ramp(tmp_path, 2000)
+    request = Task(TRANSCRIBE, Chunk(512, 1000)).request(wav, "en", 1)
+    assert sent(request) == list(range(513, 1001))
+    assert sent(Task(TRANSCRIBE, Chunk(1990, 2010)).request(wav, "en", 1)) == [
+        *range(1991, 2001),
+        *([0] * 10),
+    ]
+    assert sent(Task(TRANSCRIBE, Chunk(3000, 3010)).request(wav, "en", 1)) == [0] * 10
+
+
+def test_speech_is_looked_for_after_a_lead_and_in_whole_frames(tmp_path: Path) -> None:
+    wav = ramp(tmp_path, 600)
+    request = Task(FIND_SPEECH, Chunk(512, 600)).request(wav, "en", 1)
+    before = LEAD - 512
+    assert sent(request) == [0] * before + list(range(1, 601)) + [0] * (1024 - 600)
+
+
+def test_messages_arrive_as_they_were_sent() -> None:
+    samples = bytes(range(256)) + b"\n{}"
+    options = Options(prompt="Grüße\n", word_timestamps=True)
+    messages = [
+        FindSpeech(samples),
+        FindSpeech(b""),
+        Transcribe(samples, "auto", 2, 5, options),
+        Ready(),
+        SpeechFound([0.0, 0.5]),
+        Transcribed("de", [replace(segment(0.5, 1, " Grüße"), words=[Word("Grüße", 0.5, 1)])]),
+        Failed("No"),
+    ]
+    wire = io.BytesIO(b"".join(map(protocol.frame, messages)))
+    assert [protocol.read(wire) for _ in messages] == messages
+    with pytest.raises(EOFError):
+        protocol.read(wire)

@@ -3,11 +3,13 @@
 import errno
 import io
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from peewee import OperationalError
 
 from tests.conftest import Api, Service
 from tests.speech import DATA
@@ -163,6 +165,25 @@ def test_what_is_left_would_be_seen(
         fill_at_each_step(service, ann, disk)
 
 
-def test_a_full_database_is_told_from_a_broken_one() -> None:
+def test_a_full_disk_is_told_from_a_broken_one() -> None:
     assert db.is_full(OSError(errno.EDQUOT, "x"))
     assert not db.is_full(OSError(errno.EIO, "x"))
+
+
+def test_a_full_database_is_told_from_any_other_failure(ann: Api) -> None:
+    (pages,) = database.execute_sql("PRAGMA page_count").fetchone()
+    database.execute_sql(f"PRAGMA max_page_count = {pages}").fetchone()
+    for execute, full in ((database.execute_sql, OperationalError), (raw, sqlite3.Error)):
+        with pytest.raises(full) as caught:
+            execute("CREATE TABLE another (x)")
+        assert db.is_full(caught.value)
+        with pytest.raises(full, match="full") as caught:
+            execute("SELECT * FROM full_names")
+        assert not db.is_full(caught.value)
+    assert not db.is_full(OperationalError("the moon is full"))
+    assert not db.is_full(OperationalError())
+
+
+def raw(statement: str) -> None:
+    connection: Any = database.connection()  # type: ignore[no-untyped-call]
+    connection.execute(statement)

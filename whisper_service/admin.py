@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import fn
 
-from whisper_service import billing
+from whisper_service import billing, quota
 from whisper_service.db import write_transaction
 from whisper_service.errors import NotFound
 from whisper_service.pages import Page, newest_first
@@ -48,7 +48,7 @@ def statistics(users: Sequence[User], session_hours: int) -> dict[int, Statistic
             Transcription, seconds, owners, Transcription.created_at >= recent
         ),
         "files_uploaded": _by_user(File, fn.count(), owners, File.uploaded_at >= recent),
-        "storage_bytes": _by_user(File, fn.sum(File.size_bytes), owners),
+        "storage_bytes": _by_user(File, fn.sum(quota.STORED_BYTES), owners),
         "active_sessions": _by_user(
             Session, fn.count(), owners, Session.started_at > now - session_hours * 3600
         ),
@@ -67,10 +67,10 @@ def update(uuid: str, token_balance: int | None, price_multiplier: Decimal | Non
         if user is None:
             raise NotFound("User not found")
         if token_balance is not None:
-            billing.grant(user.id, token_balance - user.token_balance)
+            billing.set_balance(user, token_balance)
         if price_multiplier is not None:
             micros = int(price_multiplier * billing.MICROS)
-            User.update(price_micros=micros).where(User.id == user.id).execute()
+            User.update(price_micros=micros).where(User.uuid == uuid).execute()
         return User.get_by_id(user.id)
 
 

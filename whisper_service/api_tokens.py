@@ -4,7 +4,7 @@ import time
 
 from blake3 import blake3
 
-from whisper_service import ids
+from whisper_service import credentials, ids
 from whisper_service.db import write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
 from whisper_service.tables import ApiToken, User
@@ -13,12 +13,14 @@ from whisper_service.tables import ApiToken, User
 def issue(user: User, name: str) -> tuple[ApiToken, str]:
     """Create a key and return it beside its row.
 
-    Raises InvalidRequest for a name that is empty or longer than 255 characters.
+    Raises InvalidRequest for a name that is empty or longer than 255 characters, Unauthenticated
+    when the account is gone or its password has changed since it was read.
     """
     if not 1 <= len(name.strip()) <= 255:
         raise InvalidRequest("Token name must be between 1 and 255 characters")
     key = ids.uuid7()
     with write_transaction():
+        credentials.confirm(user)
         token = ApiToken.create(
             uuid=ids.uuid7(),
             user_id=user.id,
@@ -44,6 +46,11 @@ def revoke(user: User, uuid: str) -> ApiToken:
             raise NotFound("Token not found or access denied")
         ApiToken.delete().where(ApiToken.id == token.id).execute()
     return token
+
+
+def revoke_all(user: User) -> None:
+    """Revoke all keys of the user. Runs in the transaction of what they are revoked for."""
+    ApiToken.delete().where(ApiToken.user_id == user.id).execute()
 
 
 def find_user(key: str) -> User | None:

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from whisper_service import db
+from whisper_service import db, storage_folder
 from whisper_service.errors import CommandError
 from whisper_service.storage import Storage, sync_folder
 
@@ -20,8 +20,6 @@ def back_up(storage: Storage, target: Path) -> None:
     Recordings are linked where that is possible: they never change, so the copy needs no room.
     Raises CommandError.
     """
-    if not storage.database.exists():
-        raise CommandError(f"{storage.root} holds no service.db")
     try:
         target.mkdir(mode=0o700, parents=True)
     except OSError as error:
@@ -46,6 +44,7 @@ def restore(source: Path, storage: Storage) -> None:
             _link_all(source, storage.root)
             os.sync()
             db.snapshot(source / "service.db", storage.database)
+            storage_folder.make_private(storage.root)
             sync_folder(storage.root)
         except OSError as error:
             raise CommandError(
@@ -88,6 +87,8 @@ def _link(path: Path, copy: Path) -> None:
         except OSError:  # another file system, or one without links
             if not copy.exists():
                 _copy_bytes(path, copy)
+        with suppress(OSError):  # on a file system without permissions
+            storage_folder.restrict(copy)
 
 
 def _copy_bytes(path: Path, copy: Path) -> None:

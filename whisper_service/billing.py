@@ -1,14 +1,14 @@
 """Tokens: prices, balances, and the ledger that explains every one of them.
 
-The functions that move tokens want to run inside the write transaction of what they pay for.
+The functions that move tokens run inside the write transaction of what they pay for.
 """
 
 import time
 
 from peewee import fn
 
-from whisper_service import ids
-from whisper_service.tables import LedgerEntry, User
+from whisper_service import checkpoints, ids
+from whisper_service.tables import LedgerEntry, Transcription, User
 
 SAMPLES_PER_SECOND = 16_000
 MICROS = 1_000_000
@@ -16,7 +16,7 @@ MAX_BALANCE = 10**15
 
 
 def cost(samples: int, price_micros: int) -> int:
-    """Price a recording in whole tokens: started seconds × multiplier, rounded up.
+    """Return the price of a recording in whole tokens: started seconds × multiplier, rounded up.
 
     `samples` are counted at 16 kHz, `price_micros` is the multiplier in millionths; integers all
     the way, because a rounded float would charge a token too much now and then.
@@ -30,6 +30,21 @@ def grant(user_id: int, amount: int) -> None:
     _move(user_id, ids.uuid7(), "", "grant", amount)
 
 
+def set_balance(user: User, balance: int) -> None:
+    """Give the user a new balance, whatever is running.
+
+    What is running is settled: nothing is given back for it, or the user would have more than
+    `balance`, and if it runs again it costs nothing.
+    """
+    grant(user.id, balance - user.token_balance)
+    running = Transcription.select().where(
+        Transcription.user_id == user.id, Transcription.status == "processing"
+    )
+    for row in list(running):
+        if not _entry(row.uuid, str(row.claim), "settled"):
+            _move(user.id, row.uuid, str(row.claim), "settled", 0)
+
+
 def charge(user_id: int, subject: str, claim: str, amount: int) -> None:
     """Take the price of one run of a transcription. The caller has seen that the balance suffices.
 
@@ -38,21 +53,45 @@ def charge(user_id: int, subject: str, claim: str, amount: int) -> None:
     _move(user_id, subject, claim, "charge", -amount)
 
 
-def refund(subject: str, claim: str) -> None:
-    """Give back what one run of a transcription took.
+def is_settled(subject: str) -> bool:
+    """Return whether an earlier run of a transcription was paid for, and never given back."""
+    settled = LedgerEntry.subject == subject, LedgerEntry.kind == "settled"
+    return LedgerEntry.select().where(*settled).exists()
 
-    Raises IntegrityError when that was given back before.
+
+def refund(subject: str, claim: str, *, done: int = 0, total: int = 0) -> None:
+    """Give back what one run of a transcription took, unless it is settled.
+
+    The share of `done` samples of `total` is kept, rounded in favor of the user. Raises
+    IntegrityError when it was given back before.
     """
-    paid = LedgerEntry.get(
-        LedgerEntry.subject == subject, LedgerEntry.claim == claim, LedgerEntry.kind == "charge"
-    )
-    _move(paid.user_id, subject, claim, "refund", -paid.amount)
+    if _entry(subject, claim, "settled"):
+        return
+    paid = _entry(subject, claim, "charge")
+    assert paid
+    kept = -paid.amount * min(done, total) // total if total else 0
+    _move(paid.user_id, subject, claim, "refund", -paid.amount - kept)
+
+
+def refund_rest(row: Transcription) -> None:
+    """Give back, for a run that its user ends, the share of the speech not yet transcribed.
+
+    The text so far could be read while it ran.
+    """
+    done = checkpoints.transcribed_samples(checkpoints.key(row))
+    refund(row.uuid, str(row.claim), done=done, total=row.speech_samples or 0)
 
 
 def charged() -> int:
-    """Sum up what all transcriptions have cost, less what was given back."""
+    """Return what all transcriptions have cost, less what was given back."""
     spent = LedgerEntry.select(fn.SUM(LedgerEntry.amount)).where(LedgerEntry.kind != "grant")
     return -(spent.scalar() or 0)
+
+
+def _entry(subject: str, claim: str, kind: str) -> LedgerEntry | None:
+    return LedgerEntry.get_or_none(
+        LedgerEntry.subject == subject, LedgerEntry.claim == claim, LedgerEntry.kind == kind
+    )
 
 
 def _move(user_id: int, subject: str, claim: str, kind: str, amount: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from blake3 import blake3
 from peewee import JOIN, DatabaseError, fn
 
+from whisper_service import storage_folder
 from whisper_service.db import database
 from whisper_service.storage import Storage
 from whisper_service.tables import File, LedgerEntry, User
@@ -42,6 +43,7 @@ def problems(storage: Storage) -> Iterator[str]:
         for user in users:
             if not storage.avatar(str(user.avatar_uuid)).is_file():
                 yield f"The avatar of {user.username} is missing"
+        yield from _permissions(storage.root)
     except (DatabaseError, sqlite3.DatabaseError) as error:  # Peewee's, or raw while rows are read
         yield f"The database is damaged: {error}"
 
@@ -53,6 +55,11 @@ def _problems_of_database() -> Iterator[str]:
             words = " ".join(str(value) for value in row).split()
             if words != ["ok"]:
                 yield f"The database is damaged: {pragma}: {' '.join(words)}"
+
+
+def _permissions(root: Path) -> Iterator[str]:
+    if count := sum(1 for _ in storage_folder.exposed(root)):
+        yield f"Other users have access to files or folders ({count}): chmod -R go= {root}"
 
 
 def _lasting_problems_of(file: File, storage: Storage) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from peewee import DatabaseError, OperationalError, SqliteDatabase
+from peewee import DatabaseError, SqliteDatabase
 
 from whisper_service.errors import CommandError
 
@@ -55,10 +55,11 @@ def open_database(path: Path, *, create: bool = True, migrate: bool = True) -> N
     """
     database.init(str(path), pragmas=PRAGMAS)
     try:
-        version = _version(path)
-        _refuse(path, version, create=create, migrate=migrate)
-        database.connect()
-        _bring_up_to_date(path, version)
+        with _only_writing_process():
+            version = _version(path)
+            _refuse(path, version, create=create, migrate=migrate)
+            database.connect()
+            _bring_up_to_date(path, version)
     except (DatabaseError, sqlite3.Error) as error:
         database.close()
         raise CommandError(f"The database {path.name} cannot be used: {error}") from error
@@ -90,10 +91,11 @@ def snapshot(source: Path, target: Path) -> None:
 
 
 def is_full(error: Exception) -> bool:
-    """Tell whether an error means that the disk has no room."""
+    """Return whether an error means that the disk has no room."""
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return isinstance(error, OperationalError) and "full" in str(error)
+    original = getattr(error, "orig", error)  # Peewee's errors carry sqlite3's own
+    return getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _version(path: Path) -> int:

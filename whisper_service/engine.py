@@ -1,22 +1,21 @@
 """The supervisor of the engine's process: starts it, asks it, and ends it when it must."""
 
-import json
 import logging
 import math
 import os
+import select
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from whisper_service import confine
-from whisper_service.confine import Limits
+from whisper_service import protocol, sandbox
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.protocol import Answer, Failed, Message, Request
+from whisper_service.sandbox import Limits
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-m", "whisper_service.whisper_cpp"]
@@ -24,6 +23,7 @@ LOAD_SECONDS = 300
 LOOK_UP_SECONDS = 0.5
 LATE_SHARE = 0.5
 MAX_WORDS = 2000
+MAX_ANSWER = 16 * 1024**2  # bytes; thousands of words have one hundredth of it
 # Requests come first: they want little of a processor, and somebody is waiting.
 LIMITS = Limits(niceness=5)
 
@@ -42,7 +42,7 @@ class _Child:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [*confine.command(LIMITS), *PROGRAM, str(theirs.fileno()), str(model.resolve())],
+                [*sandbox.command(LIMITS), *PROGRAM, str(theirs.fileno()), str(model.resolve())],
                 cwd=ROOT,
                 env={**os.environ, **_thread_limits()},
                 stdin=subprocess.DEVNULL,
@@ -51,7 +51,8 @@ class _Child:
                 pass_fds=[theirs.fileno()],
                 process_group=0,  # Ctrl-C is for the service, which then ends its children
             )
-        self._connection = Connection(ours.detach())
+        ours.settimeout(0)
+        self._socket = ours
         self._words = b""
         assert self._process.stderr
         self._mouth = self._process.stderr
@@ -65,26 +66,61 @@ class _Child:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def send(self, request: dict[str, Any]) -> None:
-        self._connection.send_bytes(json.dumps(request).encode())
+    def wait_until_ready(self, wanted: Callable[[], bool]) -> None:
+        self._receive(time.monotonic() + LOAD_SECONDS, wanted)
 
-    def receive(self, seconds: float, wanted: Callable[[], bool]) -> dict[str, Any]:
+    def ask(self, request: Request, seconds: float, wanted: Callable[[], bool]) -> Answer:
         deadline = time.monotonic() + seconds
-        while not self._connection.poll(LOOK_UP_SECONDS):
+        self._send(request, deadline, wanted)
+        answer = self._receive(deadline, wanted)
+        if not isinstance(answer, Answer):
+            raise EngineCrashed("The engine sent no answer")
+        return answer
+
+    def _send(self, request: Request, deadline: float, wanted: Callable[[], bool]) -> None:
+        left = memoryview(protocol.frame(request))
+        while left:
+            self._wait(select.POLLOUT, deadline, wanted)
+            left = left[self._socket.send(left) :]
+
+    def _receive(self, deadline: float, wanted: Callable[[], bool]) -> Message:
+        (size,) = protocol.LENGTH.unpack(self._read(protocol.LENGTH.size, deadline, wanted))
+        if size > MAX_ANSWER:
+            raise EngineCrashed("The engine's answer is too long")
+        message = protocol.from_bytes(self._read(size, deadline, wanted))
+        self._listen()
+        if isinstance(message, Failed):
+            raise ServiceError(message.error)
+        return message
+
+    def _read(self, size: int, deadline: float, wanted: Callable[[], bool]) -> bytes:
+        data = b""
+        while len(data) < size:
+            self._wait(select.POLLIN, deadline, wanted)
+            chunk = self._socket.recv(size - len(data))
+            if not chunk:
+                raise EOFError
+            data += chunk
+        return data
+
+    def _wait(self, event: int, deadline: float, wanted: Callable[[], bool]) -> None:
+        """Wait until the socket can be read or written.
+
+        Not only the answer may be late: a request with its samples is more than the socket's
+        buffer takes, and a process that hangs does not read it.
+        """
+        poll = select.poll()
+        poll.register(self._socket, event)
+        while not poll.poll(LOOK_UP_SECONDS * 1000):
             self._listen()
             if not wanted():
                 raise Cancelled
             if time.monotonic() > deadline:
                 raise EngineCrashed("The engine took too long")
-        answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
-        self._listen()
-        if "error" in answer:
-            raise ServiceError(answer["error"])
-        return answer
 
     def kill(self) -> int:
         self._process.kill()
-        self._connection.close()
+        self._socket.close()
         code = self._process.wait()
         with self._mouth:
             self._listen()
@@ -121,10 +157,10 @@ class Engine:
     def ask(
         self,
         model: Path,
-        request: dict[str, Any],
+        request: Request,
         seconds: float,
         wanted: Callable[[], bool],
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Put a request to the model's process, for up to `seconds`, and return its answer.
 
         `wanted` is asked twice a second. Raises Cancelled once it says no, EngineCrashed when the
@@ -132,9 +168,7 @@ class Engine:
         """
         self._due = time.monotonic() + LATE_SHARE * seconds
         try:
-            child = self._load(model, wanted)
-            child.send(request)
-            return child.receive(seconds, wanted)
+            return self._load(model, wanted).ask(request, seconds, wanted)
         except (OSError, EOFError) as error:
             dead, code = self._child, self.close()
             logger.warning("An engine ended with %s: %s", code, dead.words if dead else "")
@@ -155,7 +189,7 @@ class Engine:
             return self._child
         self.close()
         self._child = _Child(model)
-        self._child.receive(LOAD_SECONDS, wanted)
+        self._child.wait_until_ready(wanted)
         self.loads += 1
         return self._child
 

@@ -3,6 +3,7 @@
 from typing import BinaryIO
 
 from whisper_service import billing, containers, filenames
+from whisper_service.checkpoints import UNFINISHED
 from whisper_service.db import write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
 from whisper_service.pages import Page, newest_first
@@ -40,25 +41,25 @@ def rename(user: User, uuid: str, filename: str) -> tuple[str, str]:
         raise InvalidRequest("Filename must be between 1 and 255 characters")
     with write_transaction():
         file = find_owned(user, uuid)
-        File.update(filename=clean).where(File.id == file.id).execute()
+        File.update(filename=clean).where(File.uuid == file.uuid).execute()
     return file.filename, clean
 
 
 def delete(user: User, uuid: str, storage: Storage) -> File:
     """Delete a file of the user's own with all that was made of it. Raises NotFound.
 
-    Its transcriptions that wait or run fail, with their tokens given back; finished ones stay.
+    Its transcriptions that wait or run fail, with tokens given back for what is not transcribed;
+    finished ones stay.
     """
     with write_transaction():
         file = find_owned(user, uuid)
-        unfinished = (Transcription.file_uuid == file.uuid) & Transcription.status.in_(
-            ["pending", "processing"]
-        )
-        for row in list(Transcription.select().where(unfinished)):
-            if row.status == "processing":
-                billing.refund(row.uuid, str(row.claim))
-        Transcription.update(status="failed", error="File deleted").where(unfinished).execute()
-        File.delete().where(File.id == file.id).execute()
+        of_it = Transcription.file_uuid == file.uuid
+        for row in list(Transcription.select().where(of_it, Transcription.status == "processing")):
+            billing.refund_rest(row)
+        Transcription.update(status="failed", error="File deleted").where(
+            of_it, Transcription.status.in_(UNFINISHED)
+        ).execute()
+        File.delete().where(File.uuid == file.uuid).execute()
     storage.delete(file.uuid)
     return file
 

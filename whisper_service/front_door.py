@@ -6,7 +6,7 @@ waitress's connection with an end to that, and with one in order when the servic
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -15,8 +15,9 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer
 
+from whisper_service.dispatcher import SHORT
 from whisper_service.errors import RequestTimeout, TooManyRequests
-from whisper_service.limits import network_of
+from whisper_service.limits import address_of, network_of
 from whisper_service.reception import PARSED_BYTES, Parser, Rules
 
 HEADER_SECONDS = 10.0
@@ -25,6 +26,7 @@ BODY_RATE = 1024
 BODY_SECONDS = 20.0
 # How long to throw away what a refused client still sends, so that it comes to read the answer.
 LINGER_SECONDS = 5
+PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 
 
 class Door:
@@ -106,19 +108,41 @@ class Channel(HTTPChannel):
             return self._told if self._is_busy else ""
         return self._network
 
-    def know_client(self, headers: Mapping[str, str]) -> None:
+    def know_client(self, headers: MutableMapping[str, str]) -> None:
         """Count a connection of the proxy's for the client whose request it brings.
 
         Raises TooManyRequests when that one has too many.
         """
         if self._is_of_proxy:
-            self._told = network_of(headers.get("X_FORWARDED_FOR", "").rpartition(",")[2])
+            client = address_of(headers.get("X_FORWARDED_FOR", "").rpartition(",")[2])
+            if client:  # waitress takes ::ffff:192.0.2.1 for the address ::ffff and a port
+                headers["X_FORWARDED_FOR"] = client
+            self._told = network_of(client)
             if self._told and self._door.is_crowded(self._told):
                 raise TooManyRequests("Too many connections", 1)
 
     @property
+    def pool(self) -> str:
+        """The threads that serve its next request. To refuse one takes no time."""
+        request = self.requests[0]
+        return SHORT if request.error else self._door.rules.pool(request.command, request.path)
+
+    @property
     def is_last(self) -> bool:
         return self._door.is_closing
+
+    def check_client_disconnected(self) -> bool:  # type: ignore[override]
+        """Return whether the client is gone, which the application can ask for.
+
+        While a request is being answered nothing is read, so that waitress itself would find out
+        at the next write. Bytes of another request mean that the client is there.
+        """
+        try:
+            return not self.connected or not self.socket.recv(1, PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def recv(self, buffer_size: int) -> bytes:
         """Read much at once only where none of it is parsed.

@@ -6,21 +6,37 @@ transaction that takes it out of the run without a result.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from peewee import ModelSelect, fn
 
 from whisper_service import billing, checkpoints, ids
-from whisper_service.db import write_transaction
+from whisper_service.chunks import Chunk
+from whisper_service.db import database, write_transaction
+from whisper_service.protocol import Transcribed
 from whisper_service.tables import File, StoredTranscript, Transcription, User
 from whisper_service.transcript import Transcript
 
+# Runs in which the engine crashes or hangs, and ends of the service since the last checkpoint,
+# after which a job is given up: its recording may be what ends them.
 MAX_ATTEMPTS = 3
+MAX_IDLE_STARTS = 10
+# Transcriptions that one run serves, so that no transaction is long.
+MAX_SHARED = 100
 # A job up to this length goes ahead of the same user's longer ones.
 SHORT_SECONDS = 120
+# How much of the queue is read to tell a place in it.
 MAX_COUNTED = 1000
+AHEAD = """
+SELECT count(*), sum(file.samples) FROM (
+    SELECT DISTINCT file_uuid FROM (
+        SELECT file_uuid FROM transcription WHERE status = 'pending' AND id < ?
+        ORDER BY id LIMIT ?
+    ) WHERE file_uuid != ?
+) JOIN file ON file.uuid = file_uuid
+"""
 INSUFFICIENT = "Insufficient token balance"
 
 
@@ -53,14 +69,17 @@ def claim_next(user_id: int | None = None, *, only_short: bool = False) -> Job |
     Short recordings go before long ones. What the balance does not cover fails here. None when
     nothing waits.
     """
-    with write_transaction():
-        while first := _first_claimable(user_id, only_short=only_short):
+    while True:
+        with write_transaction():
+            first = _first_claimable(user_id, only_short=only_short)
+            if first is None:
+                return None
             claim = ids.uuid7()
             samples = File.get(File.uuid == first.file_uuid).samples or 0
-            paid = [_pay(member, samples, claim) for member in _same_transcript(first)]
-            if any(paid):
-                return Job(claim, first.user_id, samples=samples, **checkpoints.key(first))
-    return None
+            of = checkpoints.key(first)
+            if _pay(_same_transcript(first), samples, claim):
+                return Job(claim, first.user_id, samples=samples, **of)
+            checkpoints.clear_unwanted(of)
 
 
 def complete_stored() -> bool:
@@ -76,28 +95,21 @@ def complete_stored() -> bool:
         stored = StoredTranscript.get(
             *checkpoints.matching(StoredTranscript, checkpoints.key(first))
         )
-        if _pay(first, _samples_of(stored), claim):
+        if _pay([first], _samples_of(stored), claim):
             _finish(claim, stored.id)
     return True
 
 
 def ahead_of(transcription: Transcription) -> tuple[int, float]:
-    """Count the jobs that were queued before a pending one, and sum up their seconds of audio.
+    """Return how many other files wait before a pending one, and their seconds of audio.
 
-    Short ones and other users' may well go first, and beyond some number they are not counted.
+    An estimate: short ones and other users' may go first, and no more than MAX_COUNTED
+    transcriptions are looked at.
     """
-    what = [getattr(Transcription, name) for name in checkpoints.key(transcription)]
-    older = (
-        Transcription.select(*what, File.samples)
-        .join(File, on=(File.uuid == Transcription.file_uuid))
-        .where(Transcription.status == "pending", Transcription.id < transcription.id)
-        .limit(MAX_COUNTED)
-        .distinct()
-    )
-    rows: Iterable[tuple[Any, ...]] = older.tuples()  # type: ignore[assignment]
-    own = tuple(checkpoints.key(transcription).values())
-    samples = [row[-1] or 0 for row in rows if row[:-1] != own]
-    return len(samples), sum(samples) / billing.SAMPLES_PER_SECOND
+    of = (transcription.id, MAX_COUNTED, transcription.file_uuid)
+    cursor = database.execute_sql(AHEAD, of)  # type: ignore[no-untyped-call]
+    count, samples = cursor.fetchone()
+    return count, (samples or 0) / billing.SAMPLES_PER_SECOND
 
 
 def count() -> tuple[int, int]:
@@ -111,6 +123,22 @@ def count() -> tuple[int, int]:
 def is_wanted(job: Job) -> bool:
     """Tell whether anybody still waits for the job; a deletion takes its rows away."""
     return _running(job.claim).exists()
+
+
+def save_checkpoint(job: Job, chunk: Chunk, answer: Transcribed, speech_samples: int) -> None:
+    """Keep what the engine answered for a chunk, of `speech_samples` that the job has in all.
+
+    It is progress: how often the service ended before counts no more.
+    """
+    with write_transaction():
+        if not _running(job.claim).exists():
+            return
+        checkpoints.save(checkpoints.key(job), chunk, answer)
+        Transcription.update(idle_starts=0, speech_samples=speech_samples).where(
+            Transcription.claim == job.claim,
+            Transcription.status == "processing",
+            (Transcription.idle_starts != 0) | Transcription.speech_samples.is_null(),
+        ).execute()
 
 
 def complete(job: Job, transcript: Transcript) -> None:
@@ -128,36 +156,44 @@ def fail(job: Job, message: str) -> None:
     with write_transaction():
         _refund_all(job.claim)
         _update_running(job.claim, status="failed", error=message)
-        checkpoints.clear(checkpoints.key(job))
+        checkpoints.clear_unwanted(checkpoints.key(job))
 
 
 def put_back(job: Job) -> None:
     """Undo the claim of a job that was stopped in order: no token and no attempt is spent."""
     with write_transaction():
-        if not _running(job.claim).exists():  # it was deleted, and nobody will go on with it
-            checkpoints.clear(checkpoints.key(job))
         _refund_all(job.claim)
-        _update_running(job.claim, status="pending", attempts=Transcription.attempts - 1)
+        _update_running(job.claim, status="pending")
+        checkpoints.clear_unwanted(checkpoints.key(job))
 
 
 def retry(claim: str) -> None:
-    """Give the tokens back and queue the job again, or fail it after its last attempt."""
+    """Give the tokens back for a run in which the engine crashed or hung, and queue the job again.
+
+    It fails after its last attempt.
+    """
+    message = f"The transcription was interrupted {MAX_ATTEMPTS} times and is not tried again"
     with write_transaction():
         _refund_all(claim)
-        message = f"The transcription was interrupted {MAX_ATTEMPTS} times and is not tried again"
-        Transcription.update(status="failed", error=message).where(
-            Transcription.claim == claim,
-            Transcription.status == "processing",
-            Transcription.attempts >= MAX_ATTEMPTS,
-        ).execute()
-        _update_running(claim, status="pending")
+        _update_running(claim, attempts=Transcription.attempts + 1)
+        _fail_or_queue(claim, Transcription.attempts >= MAX_ATTEMPTS, message)
 
 
 def requeue_interrupted() -> None:
-    """Queue again, at the start, what was running when the process died."""
+    """Queue again, at the start, what was running when the service died.
+
+    What made no progress in many starts fails, for it may be what ends the service.
+    """
+    message = (
+        f"The service ended {MAX_IDLE_STARTS} times while this transcription made no progress; "
+        "it is not tried again"
+    )
     running = Transcription.select(Transcription.claim).where(Transcription.status == "processing")
-    for claim in {transcription.claim for transcription in running}:
-        retry(str(claim))
+    for claim in {str(transcription.claim) for transcription in running}:
+        with write_transaction():
+            _refund_all(claim)
+            _update_running(claim, idle_starts=Transcription.idle_starts + 1)
+            _fail_or_queue(claim, Transcription.idle_starts >= MAX_IDLE_STARTS, message)
 
 
 def _pending() -> "ModelSelect[Transcription]":
@@ -186,7 +222,8 @@ def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription 
 
 
 def _same_transcript(first: Transcription) -> list[Transcription]:
-    return list(_pending().where(*checkpoints.matching(Transcription, checkpoints.key(first))))
+    of = checkpoints.matching(Transcription, checkpoints.key(first))
+    return list(_pending().where(*of).limit(MAX_SHARED))
 
 
 def _same_as(table: type[StoredTranscript]) -> Any:  # noqa: ANN401 - an SQL expression
@@ -204,23 +241,32 @@ def _samples_of(stored: StoredTranscript) -> int:
     return of_it.get().samples or 0
 
 
-def _pay(transcription: Transcription, samples: int, claim: str) -> bool:
-    """Charge one transcription and take it into the run, or fail it for want of tokens."""
-    user = User.get_by_id(transcription.user_id)
+def _pay(members: Sequence[Transcription], samples: int, claim: str) -> bool:
+    """Charge a user's transcriptions and take them into the run; fail those not covered.
+
+    Returns whether the run has any.
+    """
+    user = User.get_by_id(members[0].user_id)
     cost = billing.cost(samples, user.price_micros)
-    if user.token_balance < cost:
-        needed = f"Required: {cost}, Available: {user.token_balance}"
-        row = Transcription.update(status="failed", error=f"{INSUFFICIENT}. {needed}")
-    else:
-        billing.charge(user.id, transcription.uuid, claim, cost)
-        row = Transcription.update(
-            status="processing",
-            claim=claim,
-            samples=samples,
-            attempts=Transcription.attempts + 1,
-        )
-    row.where(Transcription.id == transcription.id).execute()
-    return user.token_balance >= cost
+    balance, paid, unpaid = user.token_balance, [], []
+    for member in members:
+        price = 0 if billing.is_settled(member.uuid) else cost
+        if price > balance:
+            unpaid.append(member.id)
+            continue
+        billing.charge(user.id, member.uuid, claim, price)
+        balance -= price
+        paid.append(member.id)
+    if unpaid:
+        needed = f"{INSUFFICIENT}. Required: {cost}, Available: {balance}"
+        _update(unpaid, status="failed", error=needed)
+    if paid:
+        _update(paid, status="processing", claim=claim, samples=samples)
+    return bool(paid)
+
+
+def _update(numbers: Sequence[int], **values: object) -> None:
+    Transcription.update(**values).where(Transcription.id.in_(numbers)).execute()
 
 
 def _finish(claim: str, transcript_id: int) -> None:
@@ -242,6 +288,16 @@ def _update_running(claim: str, **values: object) -> None:
     Transcription.update(**values).where(
         Transcription.claim == claim, Transcription.status == "processing"
     ).execute()
+
+
+def _fail_or_queue(claim: str, is_last: Any, message: str) -> None:  # noqa: ANN401 - SQL
+    given_up = _running(claim).where(is_last).first()
+    Transcription.update(status="failed", error=message).where(
+        Transcription.claim == claim, Transcription.status == "processing", is_last
+    ).execute()
+    _update_running(claim, status="pending")
+    if given_up:
+        checkpoints.clear_unwanted(checkpoints.key(given_up))
 
 
 def _refund_all(claim: str) -> None:

@@ -1,4 +1,4 @@
-"""Per-caller limits on CPU time, waiting requests and password attempts."""
+"""Per-caller limits on waiting requests, CPU time and password attempts."""
 
 import threading
 import time
@@ -14,15 +14,13 @@ MAX_KEYS = 100_000
 IPV6_PREFIX = 64
 
 
-def network_of(address: str) -> str:
-    """Return what an address counts as in limits: an IPv6 address as its /64 network.
+def address_of(text: str) -> str:
+    """Return the IP address in an item of X-Forwarded-For, as proxies write it.
 
-    Every subscriber gets at least a /64 (RFC 6177), so addresses within it are free to change. An
-    IPv4-mapped address (RFC 4291, section 2.5.5.2) counts as the IPv4 address. As proxies write
-    them in X-Forwarded-For, brackets, quotes and a port are ignored. What is no address is
-    returned as it is.
+    Quotes, brackets and a port are left out, and an IPv4-mapped IPv6 address (RFC 4291, section
+    2.5.5.2) becomes the IPv4 address. What is no address is returned without its port.
     """
-    host = address.strip().strip('"')
+    host = text.strip().strip('"')
     if host.startswith("["):
         host = host[1:].partition("]")[0]
     elif host.count(":") == 1:
@@ -31,28 +29,20 @@ def network_of(address: str) -> str:
         parsed = ip_address(host)
     except ValueError:
         return host
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((int(parsed), IPV6_PREFIX), strict=False))
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-class Turnstile:
-    """Lets so many threads in at once; more are turned away."""
+def network_of(text: str) -> str:
+    """Return what an address counts as in limits: an IPv6 address as its /64 network.
 
-    def __init__(self, most: int) -> None:
-        self._room = threading.Semaphore(most)
-
-    @contextmanager
-    def passed(self) -> Iterator[None]:
-        """Hold a place. Raises TooManyRequests when there is none."""
-        if not self._room.acquire(blocking=False):
-            raise TooManyRequests("The server is busy. Try again in a second", 1)
-        try:
-            yield
-        finally:
-            self._room.release()
+    Every subscriber gets at least a /64 (RFC 6177), so addresses within it are free to change. The
+    forms that `address_of` reads are the same address.
+    """
+    address = address_of(text)
+    try:
+        return str(IPv6Network((int(IPv6Address(address)), IPV6_PREFIX), strict=False))
+    except ValueError:
+        return address
 
 
 class ConcurrencyLimit:

@@ -13,13 +13,12 @@ import subprocess
 import time
 import wave
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import imageio_ffmpeg
 
-from whisper_service import confine
-from whisper_service.confine import Limits
+from whisper_service import lengths, sandbox
 from whisper_service.containers import (
     AUDIO_DECODERS,
     CONTAINERS,
@@ -28,6 +27,8 @@ from whisper_service.containers import (
     VIDEO_DECODERS,
 )
 from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.lengths import ClaimedLength
+from whisper_service.sandbox import LIBRARIES, Access, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -36,11 +37,20 @@ SAMPLE_RATE = 16_000
 MIN_SAMPLES = SAMPLE_RATE // 10
 PROBE_SECONDS = 60
 CONVERT_SECONDS = 6 * 3600
+CORES = os.cpu_count() or 1
 LOOK_UP_SECONDS = 0.5
 MAX_WORDS = 256 * 1024
 GIB = 1024**3
-LOOK = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=0)
-DRAW = Limits(cpu=PROBE_SECONDS, memory=2 * GIB, file=1024**2)
+LOOK = Limits(cpu=PROBE_SECONDS, memory=GIB, file=0)
+DRAW = Limits(cpu=PROBE_SECONDS, memory=GIB, file=1024**2)
+# A film in 4K takes, with four threads, 0.3 GiB to look at it, for its sound, which decodes no
+# pictures, and to copy its H.264; 1.6 to encode it (HEVC with 10 bits; others take less). A list
+# of packets is 0.3 GiB after twelve hours. A pause between two packets is silence in memory, in a
+# buffer that doubles: there is room for 4.6 hours in a WAV and, in stereo, 1.7 in an MP3.
+EXTRACT_MEMORY = 5 * GIB // 4
+COPY_MEMORY = GIB
+ENCODE_AUDIO_MEMORY = 2 * GIB
+ENCODE_VIDEO_MEMORY = 3 * GIB
 # A copy for download, its sound apart, that has this many times its original's size and so many
 # bytes more, is an attack, or useless.
 MAX_GROWTH, GROWTH_BYTES = 10, 256 * 1024**2
@@ -51,25 +61,34 @@ TOO_LARGE = 256 - errno.EFBIG  # the same for a file that would be larger than i
 ALL_DECODERS = f"{AUDIO_DECODERS},{VIDEO_DECODERS}"
 # Every thread keeps a picture of its own: with one for each of many cores, a film in 4K would
 # want more memory than it may have.
-THREADS = str(min(4, os.cpu_count() or 1))
+THREADS = str(min(4, CORES))
 MAX_PIXELS = str(8192 * 4320)  # 8K; a damaged header may claim any size
+# Otherwise each thread reserves 64 MiB of what may be mapped, whether it uses them or not.
+ENVIRON = {"MALLOC_ARENA_MAX": "1"}
 QUIET = ["-hide_banner", "-nostdin", "-nostats", "-filter_threads", THREADS]
 # Silence for what is missing before the sound and in the middle of it. No other output may be
-# written in such a run: ffmpeg's threads would come to wait for each other, and for ever.
-FROM_ZERO = ["-af", "aresample=async=1:first_pts=0"]
-WAV = [*"-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split(), *FROM_ZERO]
+# written in such a run: ffmpeg's threads would come to wait for each other, and for ever. The
+# sound has its final form before, for what is missing is held in memory.
+FROM_ZERO = "aresample=async=1:first_pts=0"
+WAV_FORM = "aformat=sample_fmts=s16:sample_rates=16000:channel_layouts=mono"
+MP3_FORM = "aformat=sample_fmts=s16p:sample_rates=44100:channel_layouts=mono|stereo"
+WAV = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split()
+WAV += ["-af", f"{WAV_FORM},{FROM_ZERO}"]
+# What ffmpeg says, and goes on, when memory doesn't suffice for that: all later times are wrong.
+UNFILLED = "Failed to compensate for timestamp delta"
 # The sound of a video with the times that only a run with its pictures knows, still with gaps.
 TIMED = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -f matroska".split()
 PICTURES = "-map 0:V:0 -c:v copy -f null -".split()
 # Encoding for downloads gives way to transcribing: a tenth of a busy core is left to it.
 ENCODE_NICENESS = 15
-CONVERT_MEMORY = 6 * GIB  # twice what a film in 4K takes to encode
 # How far to look for streams that start late, where the beginning of the file doesn't tell.
 LOOK_AHEAD = "-analyzeduration 120M -probesize 100M".split()
 
 # Lines of other texts, metadata included, are indented further.
 _INPUT = re.compile(r"Input #0, (?P<demuxer>\S+), from 'fd:':")
 _STREAM = re.compile(r"  Stream #0:\d+\S*: (?P<kind>Audio|Video): (?P<codec>\w+)(?P<rest>.*)")
+_DURATION = re.compile(r"  Duration: (\d+):(\d\d):(\d\d)\.(\d\d),")
+_ESTIMATE = re.compile(r"\[in#0/\S+ @ \S+\] Estimating duration from bitrate")
 
 
 class UnsupportedMedia(ServiceError):
@@ -84,6 +103,10 @@ class MediaError(ServiceError):
     """A file whose sound cannot be decoded."""
 
 
+class TooLong(MediaError):
+    """A recording that lasts longer than it may."""
+
+
 @dataclass(frozen=True)
 class Media:
     """What a file is, by its bytes. The codecs are those of its first streams."""
@@ -91,6 +114,7 @@ class Media:
     content_type: str
     audio_codec: str
     video_codec: str | None
+    length: ClaimedLength = field(default=ClaimedLength(), compare=False)
 
     @property
     def kind(self) -> str:
@@ -107,7 +131,8 @@ def probe(path: Path) -> Media:
     code, words = _run(path, command, LOOK, PROBE_SECONDS)
     demuxer, streams = None, []
     # Split at line feeds alone: other line ends may stand in a title.
-    for line in words.partition("\nStream mapping:")[0].split("\n"):
+    lines = words.partition("\nStream mapping:")[0].split("\n")
+    for line in lines:
         if found := _INPUT.match(line):
             demuxer = found["demuxer"]
         elif found := _STREAM.match(line):
@@ -127,7 +152,17 @@ def probe(path: Path) -> Media:
     if code != 0:
         raise UnsupportedMedia("Unsupported content type")
     video = codecs["Video"][0] if codecs["Video"] else None
-    return Media(CONTAINERS[demuxer][video is not None], codecs["Audio"][0], video)
+    content_type = CONTAINERS[demuxer][video is not None]
+    return Media(content_type, codecs["Audio"][0], video, _claimed_length(lines))
+
+
+def _claimed_length(lines: list[str]) -> ClaimedLength:
+    claim = next(filter(None, map(_DURATION.match, lines)), None)
+    if claim is None:
+        return ClaimedLength()
+    hours, minutes, seconds, hundredths = map(int, claim.groups())
+    whole = 3600 * hours + 60 * minutes + seconds + (hundredths > 0)
+    return ClaimedLength(whole, is_estimate=any(map(_ESTIMATE.match, lines)))
 
 
 def extract(
@@ -137,28 +172,34 @@ def extract(
 
     It starts where the recording starts, be its sound late.
 
-    Raises MediaError for what cannot be decoded or lasts longer than `max_seconds`, Cancelled
-    once `wanted`, asked twice a second, says no.
+    Raises TooLong for what lasts longer than `max_seconds`, or than its container and its size
+    suggest, MediaError for what cannot be decoded, Cancelled once `wanted`, asked twice a second,
+    says no.
     """
-    limit = _limit(max_seconds)
+    if media.length.is_far_beyond(max_seconds):
+        raise TooLong(f"The recording is longer than {max_seconds} seconds")
+    longest = media.length.longest(source.stat().st_size, max_seconds)
+    limit = _limit(longest)
     # Twice the WAV's bytes: Matroska adds some to each packet, and a packet may hold few samples.
-    limits = _limits(4 * (max_seconds + 2) * SAMPLE_RATE)
-    wav = [*WAV, *limit, f"file:{speech}"]
+    work = lengths.conversion_seconds(longest, pictures=False)
+    limits = _limits(EXTRACT_MEMORY, 4 * (longest + 2) * SAMPLE_RATE, work)
+    wav = [*WAV, *limit]
     if media.video_codec:
         timed = speech.with_name(f"{speech.name}.timed")
-        outputs = [*PICTURES, *TIMED, *limit, f"file:{timed}"]
         try:
-            _make(source, ALL_DECODERS, outputs, wanted, limits)
-            _make(timed, "pcm_s16le", ["-copyts", *wav], wanted, limits)
+            _make(source, timed, ALL_DECODERS, [*PICTURES, *TIMED, *limit], limits, wanted)
+            _make(timed, speech, "pcm_s16le", ["-copyts", *wav], limits, wanted)
         finally:
             timed.unlink(missing_ok=True)
     else:
-        _make(source, AUDIO_DECODERS, wav, wanted, limits)
+        _make(source, speech, AUDIO_DECODERS, wav, limits, wanted)
     samples = count_samples(speech)
     if samples < MIN_SAMPLES:
         raise MediaError("The file holds less than a tenth of a second of sound")
     if samples > max_seconds * SAMPLE_RATE:
-        raise MediaError(f"The recording is longer than {max_seconds} seconds")
+        raise TooLong(f"The recording is longer than {max_seconds} seconds")
+    if samples > longest * SAMPLE_RATE:
+        raise TooLong("The recording is much longer than its file claims")
     return samples
 
 
@@ -172,10 +213,12 @@ def encode(
     """
     decoders = ALL_DECODERS if media.video_codec else AUDIO_DECODERS
     streams = _mp4(media) if media.video_codec else _mp3(media)
-    outputs = [*streams, *_limit(max_seconds), f"file:{converted}"]
     grown = MAX_GROWTH * source.stat().st_size + GROWTH_BYTES
-    size = grown + SOUND_BYTES * max_seconds
-    _make(source, decoders, outputs, wanted, _limits(size, ENCODE_NICENESS))
+    longest = media.length.longest(source.stat().st_size, max_seconds)
+    work = lengths.conversion_seconds(longest, pictures=media.video_codec is not None)
+    size = grown + SOUND_BYTES * longest
+    limits = _limits(_memory_to_encode(media), size, work, ENCODE_NICENESS)
+    _make(source, converted, decoders, [*streams, *_limit(max_seconds)], limits, wanted)
 
 
 def make_avatar(source: Path, target: Path) -> None:
@@ -189,8 +232,9 @@ def make_avatar(source: Path, target: Path) -> None:
     square = "sidedata=mode=delete,crop=min(iw\\,ih):min(iw\\,ih),scale=256:256"
     output = ["-frames:v", "1", "-vf", square, "-map_metadata", "-1", "-c:v", "png"]
     output += ["-f", "image2", "-update", "1", "-y", f"file:{target}"]
-    code, _ = _run(source, ["-loglevel", "error", *picture, *output], DRAW, PROBE_SECONDS)
-    if code != 0 or not target.exists():
+    arguments = ["-loglevel", "error", *picture, *output]
+    code, _ = _run(source, arguments, DRAW, PROBE_SECONDS, output=target)
+    if code != 0 or target.stat().st_size == 0:
         raise MediaError("Invalid avatar image")
 
 
@@ -205,13 +249,16 @@ def _limit(max_seconds: int) -> list[str]:
 
 def _make(
     source: Path,
+    target: Path,
     decoders: str,
     outputs: list[str],
-    wanted: Callable[[], bool],
     limits: Limits,
+    wanted: Callable[[], bool],
 ) -> None:
-    command = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders), *outputs]
-    code, words = _run(source, command, limits, CONVERT_SECONDS, wanted)
+    reading = ["-loglevel", "error", *_input(",".join(CONTAINERS), decoders)]
+    command = [*reading, *outputs, f"file:{target}"]
+    seconds = (limits.cpu or 0) // CORES
+    code, words = _run(source, command, limits, seconds, wanted, target)
     if code in NO_ROOM:
         raise OSError(NO_ROOM[code], "ffmpeg found no room on the disk")
     if code == TOO_LARGE:
@@ -219,15 +266,23 @@ def _make(
     if code != 0:
         logger.warning("ffmpeg ended with %d: %s", code, words[-500:])
         raise MediaError("The recording could not be decoded")
+    if UNFILLED in words:
+        raise MediaError("The recording has a pause that is too long")
 
 
-def _limits(file: int, niceness: int = 0) -> Limits:
-    cpu = CONVERT_SECONDS * (os.cpu_count() or 1)
-    return Limits(niceness, cpu, CONVERT_MEMORY, file)
+def _limits(memory: int, file: int, seconds: int, niceness: int = 0) -> Limits:
+    return Limits(niceness, min(seconds, CONVERT_SECONDS) * CORES, memory, file)
+
+
+def _memory_to_encode(media: Media) -> int:
+    if not media.video_codec:
+        return ENCODE_AUDIO_MEMORY
+    return COPY_MEMORY if media.video_codec == "h264" else ENCODE_VIDEO_MEMORY
 
 
 def _mp3(media: Media) -> list[str]:
-    encode = ["-c:a", "libmp3lame", "-b:a", "192k", "-ar", "44100", *FROM_ZERO]
+    encode = ["-c:a", "libmp3lame", "-b:a", "192k", "-ar", "44100"]
+    encode += ["-af", f"{MP3_FORM},{FROM_ZERO}"]
     codec = ["-c:a", "copy"] if media.audio_codec == "mp3" else encode
     return ["-map", "0:a:0", *codec, "-f", "mp3"]
 
@@ -257,18 +312,23 @@ def _run(
     limits: Limits,
     seconds: float,
     wanted: Callable[[], bool] = lambda: True,
+    output: Path | None = None,
 ) -> tuple[int, str]:
     """Run ffmpeg over a file; return its exit code and the end of what it said.
 
-    Raises Cancelled, or MediaError after `seconds`. The process is gone in any case.
+    `output` is the only file that it may write, and open at all. Raises Cancelled, or MediaError
+    after `seconds`. The process is gone in any case.
     """
+    if output:
+        output.touch(mode=0o600)
+    access = Access((Path(FFMPEG), *LIBRARIES), (output,) if output else ())
     with path.open("rb") as source:
         process = subprocess.Popen(
-            [*confine.command(limits), FFMPEG, *QUIET, *arguments],
+            [*sandbox.command(limits, access), FFMPEG, *QUIET, *arguments],
             stdin=source,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={},
+            env=ENVIRON,
             cwd="/",
             process_group=0,
         )

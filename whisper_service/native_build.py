@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+import venv
 from importlib import metadata
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import CommandError, ServiceError
 from whisper_service.model_sources.part import say
+from whisper_service.protocol import Transcribed
 from whisper_service.runs import TRANSCRIBE, Task
 
 PACKAGE = "pywhispercpp"
 ROOT = Path(__file__).parent.parent
+BUILD_TOOLS = ROOT / "requirements-native.txt"
 RECORDING = ROOT / "tests" / "data" / "jfk.wav"
 ROUNDS = 5
 SECONDS = 300
@@ -109,10 +112,17 @@ def _smallest_model(settings: Config) -> Path:
 
 
 def _build(folder: Path) -> Path:
+    tools = folder / "tools"
     environ = {name: text for name, text in os.environ.items() if _PASSED_ON.fullmatch(name)}
     environ |= {"CMAKE_ARGS": _CMAKE_ARGS, "TMPDIR": str(folder)}
-    options = ["--no-binary", PACKAGE, "--no-cache-dir", "--no-deps", "--wheel-dir", str(folder)]
-    _pip("wheel", *options, *_pinned(folder), environ=environ)
+    environ["PATH"] = f"{tools / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
+    # Pip's isolated builds take the newest tools, of whatever hash.
+    venv.create(tools, symlinks=True)
+    pinned = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(BUILD_TOOLS)]
+    _pip("install", *pinned, python=tools / "bin" / "python", environ=environ)
+    options = ["--no-build-isolation", "--no-binary", PACKAGE, "--no-cache-dir", "--no-deps"]
+    options += ["--wheel-dir", str(folder), *_pinned(folder)]
+    _pip("wheel", *options, python=tools / "bin" / "python", environ=environ)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
@@ -154,11 +164,12 @@ def _gain(model: Path, aside: str) -> float:
 def _hear(engine: Engine, model: Path) -> tuple[list[str], float]:
     """Transcribe the recording; returns its words, and the seconds that it took."""
     chunk = Chunk(0, media.count_samples(RECORDING))
-    request = Task(TRANSCRIBE, chunk).request(str(RECORDING), "en", os.cpu_count() or 1)
+    request = Task(TRANSCRIBE, chunk).request(RECORDING, "en", os.cpu_count() or 1)
     started = time.monotonic()
     answer = engine.ask(model, request, SECONDS, lambda: True)
     seconds = time.monotonic() - started
-    text = "".join(segment["text"] for segment in answer["segments"])
+    assert isinstance(answer, Transcribed)
+    text = "".join(segment.text for segment in answer.segments)
     return re.findall(r"\w+", text.lower()), seconds
 
 
@@ -173,8 +184,12 @@ def _install(*what: str) -> None:
             signal.signal(number, handler)
 
 
-def _pip(*arguments: str, environ: dict[str, str] | None = None) -> None:
-    command = [sys.executable, "-m", "pip", *arguments, "--no-input", "--disable-pip-version-check"]
+def _pip(
+    *arguments: str, python: Path | None = None, environ: dict[str, str] | None = None
+) -> None:
+    """Run pip, for another Python if one is given. Raises CommandError."""
+    command = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check"]
+    command += ["--python", str(python), *arguments] if python else arguments
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = _reason(done.stdout + done.stderr)

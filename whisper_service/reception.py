@@ -5,7 +5,7 @@ disk: this is its parser with the rules that have to hold earlier.
 """
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -39,13 +39,15 @@ class Rules:
 
     `judge` tells how many bytes a body may have, or raises the ServiceError that refuses it.
     `describe` gives the content type and the text of an error on a path. `has_room` tells whether
-    the disk has room for more. `per_address` connections are let in from one address; those of the
-    trusted proxy ('' for none) count for whom it speaks.
+    the disk has room for so many bytes more. `pool` names the threads that serve a request, by its
+    method and path. `per_address` connections are let in from one address; those of the trusted
+    proxy ('' for none) count for whom it speaks.
     """
 
     judge: Callable[[Head], int]
     describe: Callable[[str, ServiceError], tuple[str, str]]
-    has_room: Callable[[], bool]
+    has_room: Callable[[int], bool]
+    pool: Callable[[str, str], str]
     per_address: int
     trusted_proxy: str
 
@@ -59,8 +61,11 @@ class Connection(Protocol):
     def is_last(self) -> bool:
         """Tell whether no other request is answered after this one."""
 
-    def know_client(self, headers: Mapping[str, str]) -> None:
-        """Take note of whom a proxy speaks for. Raises TooManyRequests."""
+    def know_client(self, headers: MutableMapping[str, str]) -> None:
+        """Take note of whom a proxy speaks for, and leave that alone in `headers`.
+
+        Raises TooManyRequests.
+        """
 
 
 class Answer:
@@ -114,6 +119,8 @@ class Parser(HTTPRequestParser):
         self.expect_continue = False
 
     def _take(self, data: bytes) -> int:
+        if self.body_bytes_received + len(data) > SPOOLED_BYTES:
+            self._ensure_room(len(data))
         try:
             consumed = super().received(data)
         except OSError as error:
@@ -131,13 +138,28 @@ class Parser(HTTPRequestParser):
         if self._connection.is_last:
             self.headers["CONNECTION"] = "close"
         if self._most is None:
+            self._check_version()
+            self.path = f"/{self.path.lstrip('/')}"  # as the application will see it
             self._connection.know_client(self.headers)
             self._most = self._judge()
         if max(self.content_length, self.body_bytes_received) > self._most:
             raise TooLarge("Request Entity Too Large")
         if self.chunked and len(self.body_rcv.control_line + self.body_rcv.trailer) > PARSED_BYTES:
             raise InvalidRequest("Bad Request")
-        if self.body_bytes_received > SPOOLED_BYTES and not self._rules.has_room():
+
+    def _check_version(self) -> None:
+        """Raise InvalidRequest unless both ends see the same end of the body (RFC 9112, 6.1)."""
+        if self.version not in {"1.0", "1.1"}:
+            raise InvalidRequest("Only HTTP/1.0 and HTTP/1.1 are supported")
+        if "TRANSFER_ENCODING" in self.headers:  # which the parser takes out of HTTP/1.1
+            raise InvalidRequest("Transfer-Encoding needs HTTP/1.1")
+
+    def _ensure_room(self, size: int) -> None:
+        """Raise StorageFull unless `size` bytes leave the reserve untouched.
+
+        With the first of them goes to disk what was kept in memory.
+        """
+        if not self._rules.has_room(size + SPOOLED_BYTES):
             raise StorageFull("The server's disk is full")
 
     def _judge(self) -> int:

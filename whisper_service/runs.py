@@ -1,17 +1,28 @@
 """A claimed job on its way through the engines, in tasks that several of them can share."""
 
 import time
+import wave
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from itertools import takewhile
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
 
 from whisper_service.chunks import FRAME, Chunk, plan
 from whisper_service.jobs import Job
 from whisper_service.options import Options
+from whisper_service.protocol import (
+    Answer,
+    FindSpeech,
+    Request,
+    SpeechFound,
+    Transcribe,
+    Transcribed,
+)
 from whisper_service.transcript import Segment, Transcript, Word, tidy
+from whisper_service.vad import LEAD
 
 SAMPLE_RATE = 16_000
 NO_OPTIONS = Options()
@@ -32,24 +43,19 @@ class Task:
 
     def request(
         self,
-        wav: str,
+        wav: Path,
         language: str,
         threads: int,
         beam_size: int = 1,
         options: Options = NO_OPTIONS,
-    ) -> dict[str, Any]:
-        """Write the task down for the engine, which counts frames where it looks for speech."""
-        unit = FRAME if self.do == FIND_SPEECH else 1
-        return {
-            "do": self.do,
-            "wav": wav,
-            "start": self.chunk.start // unit,
-            "stop": -(-self.chunk.stop // unit),
-            "language": language,
-            "threads": threads,
-            "beam_size": beam_size,
-            "options": asdict(options),
-        }
+    ) -> Request:
+        """Put the task to the engine, with the samples that it needs."""
+        start, stop = self.chunk.start, self.chunk.stop
+        if self.do == FIND_SPEECH:
+            whole_frames = -(-stop // FRAME) * FRAME
+            return FindSpeech(read_samples(wav, start - LEAD, whole_frames))
+        samples = read_samples(wav, start, stop)
+        return Transcribe(samples, language, threads, beam_size, options)
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,8 @@ TRANSCRIBE = "transcribe"
 class Run:
     """First speech is looked for, then the chunks with speech are transcribed, in any order.
 
-    The first so many of the engines may share it. Not safe for threads: the board that holds the
-    runs has a lock.
+    The first `engines` of all engines may share it. Not safe for threads: the scheduler that holds
+    the runs has a lock.
     """
 
     def __init__(
@@ -76,7 +82,7 @@ class Run:
         job: Job,
         language: str,
         chunk_seconds: float,
-        saved: Mapping[Chunk, dict[str, Any]],
+        saved: Mapping[Chunk, Transcribed],
         engines: int,
     ) -> None:
         self.job = job
@@ -86,13 +92,18 @@ class Run:
         self._chunk_seconds = chunk_seconds
         self._saved = saved
         self._probabilities: dict[Chunk, array[float]] = {}
-        self._answers: dict[Chunk, dict[str, Any]] = {}
+        self._answers: dict[Chunk, Transcribed] = {}
         blocks = range(0, job.samples, BLOCK)
         chunks = [Chunk(start, min(start + BLOCK, job.samples)) for start in blocks]
         self._ready = deque(Task(FIND_SPEECH, chunk) for chunk in chunks)
         self._waiting: list[Task] = []
         self._under_way = 0
         self._planned: list[Chunk] = []
+        self.speech_samples = 0  # of all chunks, once they are planned
+        self._done_samples = 0
+        self._resumed_samples = 0
+        self._texts: list[str] = []  # of the chunks from the first one on without a gap
+        self._text = ""
         self._begun = time.monotonic()
 
     @property
@@ -108,48 +119,61 @@ class Run:
         self._under_way += 1
         return self._ready.popleft()
 
-    def give(self, task: Task, answer: dict[str, Any]) -> None:
+    def give(self, task: Task, answer: Answer) -> None:
         """Take the answer to a task, and see what can be done next."""
         self._under_way -= 1
-        if task.do == FIND_SPEECH:
-            self._probabilities[task.chunk] = array("f", answer["probabilities"])
+        if isinstance(answer, SpeechFound):
+            self._probabilities[task.chunk] = array("f", answer.probabilities)
             if not (self._ready or self._under_way):
                 self._plan()
         else:
-            self._answers[task.chunk] = answer
-            self._speak(answer["language"])
+            self._keep(task.chunk, answer)
 
     def progress(self) -> Progress:
-        known = list(takewhile(self._answers.__contains__, self._planned))
-        segments = (segment for chunk in known for segment in self._answers[chunk]["segments"])
-        text = "".join(segment["text"] for segment in segments).strip()
-        return Progress(self._share(self._answers), text)
+        return Progress(self.share, self._text)
+
+    @property
+    def share(self) -> float:
+        """The share of the speech that is transcribed."""
+        return self._done_samples / self.speech_samples if self.speech_samples else 0.0
 
     def speed(self) -> float | None:
-        """Tell how many seconds of audio have been transcribed in a second; None at first."""
-        made = self._share(chunk for chunk in self._answers if chunk not in self._saved)
-        return made * self.job.samples / SAMPLE_RATE / self.seconds if made else None
+        """Return how many seconds of audio this run has transcribed in a second; None at first."""
+        made = self._done_samples - self._resumed_samples
+        if not made:
+            return None
+        return made / self.speech_samples * self.job.samples / SAMPLE_RATE / self.seconds
 
     @property
     def seconds(self) -> float:
         """Tell how long it has been running."""
         return time.monotonic() - self._begun
 
-    def _share(self, chunks: Iterable[Chunk]) -> float:
-        total = sum(chunk.stop - chunk.start for chunk in self._planned)
-        return sum(chunk.stop - chunk.start for chunk in chunks) / total if total else 0.0
-
     def transcript(self) -> Transcript:
         """Put the chunks' segments together, their times counted from the recording's start."""
         duration = self.job.samples / SAMPLE_RATE
         parts = [
-            _within(Segment.from_dict(segment), chunk)
-            for chunk, answer in sorted(self._answers.items())
-            for segment in answer["segments"]
+            _within(segment, chunk)
+            for chunk, answer in sorted(self._answers.items(), key=itemgetter(0))
+            for segment in answer.segments
         ]
         text = "".join(part.text for part in parts).strip()
         segments = tidy(parts, duration)
         return Transcript(text, self.language, duration, segments, self.options.task)
+
+    def _keep(self, chunk: Chunk, answer: Transcribed) -> None:
+        """Keep the answer for a chunk. The text grows as far as there is no gap in it."""
+        self._answers[chunk] = answer
+        self._done_samples += chunk.stop - chunk.start
+        before = len(self._texts)
+        for following in islice(self._planned, before, None):
+            if following not in self._answers:
+                break
+            segments = self._answers[following].segments
+            self._texts.append("".join(segment.text for segment in segments))
+        if len(self._texts) > before:
+            self._text = "".join(self._texts).strip()
+        self._speak(answer.language)
 
     def _plan(self) -> None:
         heard = array("f")
@@ -157,10 +181,11 @@ class Run:
             heard.extend(block)
         self._probabilities.clear()
         self._planned = plan(heard, self.job.samples, self._chunk_seconds)
+        self.speech_samples = sum(chunk.stop - chunk.start for chunk in self._planned)
         for chunk in self._planned:
             if chunk in self._saved:
-                self._answers[chunk] = self._saved[chunk]
-                self._speak(self._saved[chunk]["language"])
+                self._resumed_samples += chunk.stop - chunk.start
+                self._keep(chunk, self._saved[chunk])
             else:
                 self._waiting.append(Task(TRANSCRIBE, chunk))
         if self.language != "auto":
@@ -177,6 +202,15 @@ class Run:
             self.language = language
         self._ready.extend(self._waiting)
         self._waiting.clear()
+
+
+def read_samples(wav: Path, start: int, stop: int) -> bytes:
+    """Read s16le samples of a mono WAV, with silence before the recording and after it."""
+    with wave.open(str(wav), "rb") as file:
+        first, last = max(start, 0), min(stop, file.getnframes())
+        file.setpos(min(first, last))
+        samples = file.readframes(max(0, last - first))
+    return bytes(2 * (first - start)) + samples + bytes(2 * (stop - first) - len(samples))
 
 
 def _within(segment: Segment, chunk: Chunk) -> Segment:

@@ -12,8 +12,9 @@ from typing import Any, Self
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
-from whisper_service import checks, db, jobs, model_files
+from whisper_service import checks, db, jobs, model_files, sandbox, storage_folder
 from whisper_service.config import Config
+from whisper_service.dispatcher import Dispatcher
 from whisper_service.errors import CommandError
 from whisper_service.front_door import Door
 from whisper_service.storage import Storage
@@ -46,14 +47,19 @@ class Server:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            storage = Storage(self.config.storage.path, self.config.storage.reserve_bytes)
+            settings = self.config.storage
+            storage = Storage(settings.path, settings.reserve_bytes, settings.quota_bytes)
             stack.enter_context(storage.owned())
             # With a new database they would be taken for leftovers, and swept away below.
             db.open_database(storage.database, create=not storage.holds_recordings())
             stack.callback(db.database.close)
+            storage_folder.make_private(storage.root)
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
             storage.sweep(*_known_files())
             jobs.requeue_interrupted()
+            if missing := sandbox.missing():
+                names = " and ".join(missing)
+                logger.warning("Without %s ffmpeg and the engine have limits alone", names)
             for line in checks.wrong_balances():
                 logger.error("%s", line)
             self.worker = Worker(self.config, storage)
@@ -134,15 +140,16 @@ class Server:
             self._waitress: Any = create_server(
                 create_app(services),
                 map=self._sockets,
+                _dispatcher=Dispatcher(gate.pool_sizes(server.threads)),  # type: ignore[arg-type]
                 host=server.host,
                 port=server.port,
-                threads=server.threads,
                 max_request_body_size=NO_LIMIT,  # the door's
                 max_request_header_size=32_768,
                 connection_limit=MAX_CONNECTIONS,
                 channel_timeout=60,
                 cleanup_interval=5,
                 recv_bytes=262_144,
+                clear_untrusted_proxy_headers=False,  # /metrics looks for them, nobody trusts them
                 **_proxy(server.trusted_proxy),
                 ident=None,
             )

@@ -2,7 +2,7 @@
 
 import time
 
-from whisper_service import ids
+from whisper_service import credentials, ids
 from whisper_service.db import write_transaction
 from whisper_service.errors import Forbidden, NotFound
 from whisper_service.tables import Session, User
@@ -11,9 +11,13 @@ MAX_USER_AGENT = 512
 
 
 def start(user: User, user_agent: str, hours: int) -> str:
-    """Open a session and return its id. The user's expired ones are cleared away."""
+    """Open a session and return its id. The user's expired ones are cleared away.
+
+    Raises Unauthenticated when the account is gone or its password has changed since it was read.
+    """
     uuid = ids.uuid7()
     with write_transaction():
+        credentials.confirm(user, "Authentication failed")
         Session.delete().where(
             Session.user_id == user.id, Session.started_at <= _oldest(hours)
         ).execute()

@@ -12,26 +12,28 @@ No name in here comes from a user.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from blake3 import blake3
 
-from whisper_service import ids
+from whisper_service import ids, storage_folder
 from whisper_service.errors import CommandError, StorageFull
 
 
 class IncomingFile:
     """An upload on its way to disk, hashed as it is written.
 
-    Beyond `max_bytes` nothing more is written, and `too_large` says so.
+    Beyond `max_bytes` nothing more is written, and `too_large` says so. `has_room` tells whether
+    the disk has room for so many bytes.
     """
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, has_room: Callable[[int], bool]) -> None:
         self.path = path
         self.size = 0
         self.max_bytes = max_bytes
+        self._has_room = has_room
         self._hash = blake3()
         self._file = path.open("xb")
 
@@ -43,16 +45,15 @@ class IncomingFile:
     def hash(self) -> str:
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> None:
+        """Append bytes. Raises StorageFull where they would use the reserve."""
         self.size += len(data)
-        if not self.too_large:
-            self._hash.update(data)
-            self._file.write(data)
-        return len(data)
-
-    def seek(self, offset: int) -> int:
-        """Do nothing: the form parser rewinds each file at its end, and nobody reads this one."""
-        return offset
+        if self.too_large:
+            return
+        if not self._has_room(len(data)):
+            raise StorageFull("The server's disk is full")
+        self._hash.update(data)
+        self._file.write(data)
 
     def close(self) -> None:
         """Bring the bytes to disk."""
@@ -68,20 +69,20 @@ class IncomingFile:
 
 
 class Storage:
-    """A folder that one running service owns."""
+    """A folder that one running service owns. Raises CommandError for one that cannot be used.
 
-    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
+    `reserve_bytes` are to stay free, `quota_bytes` are what one user may have; 0 is no limit.
+    """
+
+    def __init__(self, root: Path, reserve_bytes: int = 0, quota_bytes: int = 0) -> None:
         self.root = root
+        self.quota_bytes = quota_bytes
         self._reserve_bytes = reserve_bytes
         self.database = root / "service.db"
         self._files = root / "files"
         self._avatars = root / "avatars"
         self._temporary = root / "tmp"
-        try:
-            for folder in (root, self._files, self._avatars, self._temporary):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise CommandError(f"Cannot write to {root}: {error.strerror}") from error
+        storage_folder.prepare(root)
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -120,7 +121,7 @@ class Storage:
 
     def receive(self, max_bytes: int) -> IncomingFile:
         """Open an upload of at most `max_bytes`, on the file system where it will stay."""
-        return IncomingFile(self._temporary / ids.uuid7(), max_bytes)
+        return IncomingFile(self._temporary / ids.uuid7(), max_bytes, self.has_room)
 
     @property
     def temporary_folder(self) -> Path:
@@ -157,21 +158,22 @@ class Storage:
         return [download, self.speech(uuid)] if heard else [download]
 
     def holds_recordings(self) -> bool:
-        return any(self._files.iterdir())
+        return any(storage_folder.own_entries(self._files))
 
     def sweep(self, files: Mapping[str, bool], avatars: set[str]) -> None:
         """Remove what a killed process left: temporary files, and what no row knows.
 
-        `files` tells of each uuid whether it is converted, so that its original is not needed.
+        What has a name that the service does not give is left alone. `files` tells of each uuid
+        whether it is converted, so that its original is not needed.
         """
-        for leftover in self._temporary.iterdir():
+        for leftover in storage_folder.own_entries(self._temporary):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-        for folder in self._files.iterdir():
+        for folder in storage_folder.own_entries(self._files):
             if folder.name not in files:
                 self.delete(folder.name)
             elif files[folder.name]:
                 self.original(folder.name).unlink(missing_ok=True)
-        for picture in self._avatars.iterdir():
+        for picture in storage_folder.own_entries(self._avatars):
             if picture.stem not in avatars:
                 picture.unlink()
 

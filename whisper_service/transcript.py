@@ -67,24 +67,34 @@ def tidy(segments: Sequence[Segment], duration: float) -> list[Segment]:
     Times are whole milliseconds afterwards, so that no format rounds them differently.
     """
     tidied: list[Segment] = []
+    untimed: list[Segment] = []
     floor = 0.0
     limit = int(duration * 1000) / 1000
     for segment in segments:
         text = " ".join(segment.text.split())
         start = round(max(segment.start, floor), 3)
         end = round(min(segment.end, limit), 3)
-        if not text:
-            continue
-        if start < end:
+        if text and start < end:
             words = _within(segment.words, start, end)
-            tidied.append(replace(segment, start=start, end=end, text=text, words=words))
+            timed = replace(segment, start=start, end=end, text=text, words=words)
+            tidied.append(_joined([*untimed, timed], timed))
+            untimed.clear()
             floor = end
-        elif tidied:
+        elif text and tidied:
             # Words without time of their own belong to the cue before them.
             last = tidied[-1]
-            words = last.words + _within(segment.words, last.end, last.end)
-            tidied[-1] = replace(last, text=f"{last.text} {text}", words=words)
+            words = _within(segment.words, last.end, last.end)
+            tidied[-1] = _joined([last, replace(segment, text=text, words=words)], last)
+        elif text:
+            untimed.append(replace(segment, text=text, words=_within(segment.words, start, start)))
     return tidied
+
+
+def _joined(parts: Sequence[Segment], timed: Segment) -> Segment:
+    """Put the texts and words of all parts into the one that has time for them."""
+    words = [word for part in parts for word in part.words]
+    text = " ".join(part.text for part in parts)
+    return replace(timed, text=text, words=_within(words, timed.start, timed.end))
 
 
 def _within(words: Sequence[Word], start: float, end: float) -> list[Word]:

@@ -5,15 +5,21 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from whisper_service import billing, files, ids, languages
+from whisper_service import billing, checkpoints, files, ids, languages
+from whisper_service.checkpoints import UNFINISHED
+from whisper_service.config import Limits
 from whisper_service.db import database, write_transaction
-from whisper_service.errors import InvalidRequest, NotFound
+from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.formats import ORDERED
 from whisper_service.model_files import ModelFile
 from whisper_service.options import Options
 from whisper_service.pages import Page, page_of
 from whisper_service.tables import File, StoredTranscript, Transcription, User
 from whisper_service.transcript import Transcript
+
+# When to ask again for what has too many unfinished transcriptions before it.
+RETRY_SECONDS = 60
+LATER = "try again when some are finished"
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,11 @@ class Order:
     options: Options
 
 
-def submit(user: User, file_uuid: str, order: Order) -> list[Transcription]:
+def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Transcription]:
     """Queue a transcription of a file for each format, the same format once.
 
     Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
-    that are not there, or that the model cannot do.
+    that are not there, or that the model cannot do, TooManyRequests when too many are unfinished.
     """
     _check_formats(order.formats)
     _check_language(order)
@@ -38,6 +44,8 @@ def submit(user: User, file_uuid: str, order: Order) -> list[Transcription]:
         file = files.find_owned(user, file_uuid)
         if file.status == "failed" and file.samples is None:
             raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
+        formats = list(dict.fromkeys(order.formats))
+        _check_unfinished(file, len(formats), limits)
         return [
             Transcription.create(
                 uuid=ids.uuid7(),
@@ -50,7 +58,7 @@ def submit(user: User, file_uuid: str, order: Order) -> list[Transcription]:
                 format=name,
                 created_at=int(time.time()),
             )
-            for name in dict.fromkeys(order.formats)
+            for name in formats
         ]
 
 
@@ -134,7 +142,8 @@ def _load(file_uuid: str, row_ids: Sequence[int], max_length: int) -> dict[int, 
 def delete(user: User, uuid: str) -> Transcription:
     """Delete a transcription of the user's own, and return what it was. Raises NotFound.
 
-    One that runs gives its tokens back; the worker sees that it is gone and stops.
+    For one that runs, tokens are given back for what is not transcribed; the worker sees that it
+    is gone and stops.
     """
     with write_transaction():
         row = Transcription.get_or_none(
@@ -143,8 +152,9 @@ def delete(user: User, uuid: str) -> Transcription:
         if row is None:
             raise NotFound("Transcription not found or access denied")
         if row.status == "processing":
-            billing.refund(row.uuid, str(row.claim))
-        Transcription.delete().where(Transcription.id == row.id).execute()
+            billing.refund_rest(row)
+        Transcription.delete().where(Transcription.uuid == uuid).execute()
+        checkpoints.clear_unwanted(checkpoints.key(row))
     return row
 
 
@@ -158,6 +168,21 @@ def stored(transcription: Transcription) -> str | None:
     """Load a transcript's JSON; None until it is completed, and after its deletion."""
     row = StoredTranscript.get_or_none(StoredTranscript.id == transcription.transcript_id)
     return row.data if row else None
+
+
+def _check_unfinished(file: File, new: int, limits: Limits) -> None:
+    """Raise TooManyRequests when `new` transcriptions more would be too many."""
+    unfinished = Transcription.select().where(Transcription.status.in_(UNFINISHED))
+    for of, owner, most in (
+        (Transcription.file_uuid == file.uuid, "This file has", limits.unfinished_per_file),
+        (Transcription.user_id == file.user_id, "You have", limits.unfinished_per_user),
+    ):
+        count = unfinished.where(of).count()
+        if count + new > most:
+            raise TooManyRequests(
+                f"{owner} {count} unfinished transcriptions of at most {most}: {LATER}",
+                RETRY_SECONDS,
+            )
 
 
 def _check_formats(formats: Sequence[str]) -> None:

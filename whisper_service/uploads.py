@@ -1,14 +1,18 @@
 """From received bytes to a file of the user's."""
 
+import os
+import threading
 import time
+from typing import Any
 
-from peewee import IntegrityError
-
-from whisper_service import filenames, ids, media
+from whisper_service import credentials, filenames, ids, media, quota
 from whisper_service.db import write_transaction
 from whisper_service.errors import ServiceError
 from whisper_service.storage import IncomingFile, Storage
 from whisper_service.tables import File, User
+
+# A probe is an ffmpeg, which takes a core for a while: no more at once than there are cores.
+_probes = threading.Semaphore(os.cpu_count() or 1)
 
 
 class RejectedFile(ServiceError):
@@ -23,10 +27,11 @@ class RejectedFile(ServiceError):
 
 
 def store(user: User, incoming: IncomingFile, filename: str, storage: Storage) -> tuple[File, bool]:
-    """Keep an upload, and tell whether the user had the same bytes before.
+    """Keep an upload, and return whether the user had the same bytes before.
 
     When it returns, the bytes are safe on disk and known to be media; the conversion is still to
-    come. A file that could not be converted before is tried again. Raises RejectedFile.
+    come. A file that could not be converted before is tried again. Raises RejectedFile, or
+    Unauthenticated when the account is gone.
     """
     _reject_bad_size(incoming)
     incoming.close()
@@ -34,9 +39,7 @@ def store(user: User, incoming: IncomingFile, filename: str, storage: Storage) -
     if known and known.status != "failed":
         return known, True
     kind = _probe(incoming)
-    if known:
-        return _try_again(known, incoming, kind, storage), False
-    return _add(user, incoming, filename, kind, storage)
+    return _keep(user, incoming, filename, kind, storage)
 
 
 def _reject_bad_size(incoming: IncomingFile) -> None:
@@ -48,7 +51,8 @@ def _reject_bad_size(incoming: IncomingFile) -> None:
 
 def _probe(incoming: IncomingFile) -> media.Media:
     try:
-        return media.probe(incoming.path)
+        with _probes:
+            return media.probe(incoming.path)
     except media.NoAudioStream as error:
         raise RejectedFile("no_audio_stream", str(error)) from error
     except (media.UnsupportedMedia, media.MediaError) as error:
@@ -59,45 +63,61 @@ def _find_same(user: User, digest: str) -> File | None:
     return File.get_or_none(File.user_id == user.id, File.hash == digest)
 
 
-def _add(
+def _keep(
     user: User, incoming: IncomingFile, filename: str, kind: media.Media, storage: Storage
 ) -> tuple[File, bool]:
-    uuid = ids.uuid7()
+    """Place the upload and record it, unless the user has the same file by now.
+
+    All in one transaction: what was read before may be gone by then.
+    """
+    new_uuid = ids.uuid7()
     try:
-        storage.place(incoming.path, storage.original(uuid))
         with write_transaction():
-            file = File.create(
-                uuid=uuid,
-                user_id=user.id,
-                hash=incoming.hash,
-                filename=filenames.clean(filename) or "file",
-                kind=kind.kind,
-                status="converting",
-                content_type=kind.content_type,
-                size_bytes=incoming.size,
-                uploaded_at=int(time.time()),
-            )
-    except IntegrityError:
-        storage.delete(uuid)
-        winner = _find_same(user, incoming.hash)
-        if winner is None:
-            raise
-        return winner, True
+            credentials.confirm(user)
+            known = _find_same(user, incoming.hash)
+            if known and known.status != "failed":
+                return known, True
+            _check_quota(user, incoming, known, storage)
+            storage.place(incoming.path, storage.original(known.uuid if known else new_uuid))
+            if known:
+                File.update(**_values(incoming, kind)).where(File.uuid == known.uuid).execute()
+                return known, False
+            return _create(new_uuid, user, incoming, filename, kind), False
     except BaseException:
-        storage.delete(uuid)
+        storage.delete(new_uuid)
         raise
-    return file, False
 
 
-def _try_again(file: File, incoming: IncomingFile, kind: media.Media, storage: Storage) -> File:
-    storage.place(incoming.path, storage.original(file.uuid))
-    with write_transaction():
-        File.update(
-            status="converting",
-            error=None,
-            samples=None,
-            kind=kind.kind,
-            content_type=kind.content_type,
-            size_bytes=incoming.size,
-        ).where(File.id == file.id).execute()
-    return file
+def _check_quota(user: User, incoming: IncomingFile, known: File | None, storage: Storage) -> None:
+    """Raise RejectedFile beyond the quota. A failed file that comes again makes room for itself."""
+    replaced = quota.stored_bytes(known) if known else 0
+    try:
+        quota.check(user.id, incoming.size - replaced, storage.quota_bytes)
+    except quota.StorageQuotaExceeded as error:
+        raise RejectedFile("quota_exceeded", str(error)) from error
+
+
+def _create(
+    uuid: str, user: User, incoming: IncomingFile, filename: str, kind: media.Media
+) -> File:
+    return File.create(
+        uuid=uuid,
+        user_id=user.id,
+        hash=incoming.hash,
+        filename=filenames.clean(filename) or "file",
+        uploaded_at=int(time.time()),
+        **_values(incoming, kind),
+    )
+
+
+def _values(incoming: IncomingFile, kind: media.Media) -> dict[str, Any]:
+    """Return what is known of a recording before its conversion."""
+    return {
+        "status": "converting",
+        "error": None,
+        "samples": None,
+        "kind": kind.kind,
+        "content_type": kind.content_type,
+        "size_bytes": incoming.size,
+        "claimed_seconds": kind.length.seconds,
+    }

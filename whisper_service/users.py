@@ -7,25 +7,32 @@ from pathlib import Path
 
 from peewee import IntegrityError
 
-from whisper_service import billing, ids, media, passwords, sessions
+from whisper_service import api_tokens, billing, credentials, ids, media, passwords, sessions
 from whisper_service.config import Auth
 from whisper_service.db import write_transaction
-from whisper_service.errors import Conflict, InvalidRequest, Unauthenticated
+from whisper_service.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
 from whisper_service.storage import Storage
-from whisper_service.tables import File, User
+from whisper_service.tables import File, Transcription, User
 
 MAX_USERNAME = 20
+INCORRECT = "Incorrect old password"
+# Rows that one transaction deletes, so that others never wait long for the write lock.
+BATCH = 1000
 _USERNAME = re.compile(rf"[A-Za-z0-9_-]{{3,{MAX_USERNAME}}}")
 
 
 @dataclass(frozen=True)
 class ProfileChange:
-    """What to change of an account; None is left as it is. `avatar` is a picture on disk."""
+    """What to change of an account; None leaves it as it is. `avatar` is a picture on disk.
+
+    `revoke_keys` goes with a new password, and revokes all API keys.
+    """
 
     username: str | None = None
     password: str | None = None
     old_password: str | None = None
     avatar: Path | None = None
+    revoke_keys: bool = False
 
 
 def register(
@@ -81,7 +88,7 @@ def update(
     """Change all that is asked for or nothing; return the names of the fields that changed.
 
     A new password ends all sessions but `session`. Raises InvalidRequest, Unauthenticated for a
-    wrong old password, Conflict for a name that is taken.
+    wrong old password or an account that is gone, Conflict for a name that is taken.
     """
     values = _new_values(user, change, rules)
     avatar = _make_avatar(change.avatar, storage) if change.avatar else None
@@ -92,37 +99,70 @@ def update(
         raise InvalidRequest("No fields to update. Give username, password or avatar")
     try:
         with write_transaction():
-            User.update(values).where(User.id == user.id).execute()
+            before = credentials.confirm(user, INCORRECT if change.password else credentials.GONE)
+            User.update(values).where(User.uuid == user.uuid).execute()
             if change.password:
                 sessions.end_others(user, session)
+            if change.revoke_keys:
+                api_tokens.revoke_all(user)
     except BaseException as error:
         _drop_avatar(avatar, storage)
         if isinstance(error, IntegrityError):
             raise Conflict("Username already taken") from error
         raise
     if avatar:
-        _drop_avatar(user.avatar_uuid, storage)
+        _drop_avatar(before.avatar_uuid, storage)
     return fields
 
 
 def delete(user: User, password: str, storage: Storage) -> None:
     """Delete an account with all that it has, running jobs included.
 
-    Raises Unauthenticated for a wrong password.
+    Its sessions and keys go first, then its rows in batches, the account last: when the service is
+    killed meanwhile, the owner can log in and delete what is left. Raises Unauthenticated for a
+    wrong password, Conflict for the last administrator's account.
     """
     if not passwords.matches(password, user.password_hash):
         raise Unauthenticated("Incorrect password")
     with write_transaction():
+        credentials.confirm(user, "Incorrect password")
+        _ensure_not_last_admin(user)
+        User.update(is_admin=0).where(User.uuid == user.uuid).execute()
+        sessions.end_others(user, None)
+        api_tokens.revoke_all(user)
+    while _delete_transcriptions(user):
+        pass
+    with write_transaction():
+        now = User.get_or_none(User.uuid == user.uuid)
         files = [row.uuid for row in File.select(File.uuid).where(File.user_id == user.id)]
-        User.delete().where(User.id == user.id).execute()
+        User.delete().where(User.uuid == user.uuid).execute()
     for uuid in files:
         storage.delete(uuid)
-    _drop_avatar(user.avatar_uuid, storage)
+    _drop_avatar(now.avatar_uuid if now else None, storage)
 
 
-def promote(user: User) -> None:
+def _delete_transcriptions(user: User) -> int:
+    """Delete some of the account's transcriptions, and return how many."""
+    some = Transcription.select(Transcription.id).where(Transcription.user_id == user.id)
     with write_transaction():
-        User.update(is_admin=1).where(User.id == user.id).execute()
+        deleted: int = (
+            Transcription.delete().where(Transcription.id.in_(some.limit(BATCH))).execute()
+        )
+    return deleted
+
+
+def promote(uuid: str) -> None:
+    """Make an administrator of an account, end its sessions and revoke its API keys.
+
+    Raises NotFound when it was deleted meanwhile.
+    """
+    with write_transaction():
+        user = User.get_or_none(User.uuid == uuid)
+        if user is None:
+            raise NotFound("User not found")
+        User.update(is_admin=1).where(User.uuid == uuid).execute()
+        sessions.end_others(user, None)
+        api_tokens.revoke_all(user)
 
 
 def find(username: str) -> User | None:
@@ -137,8 +177,19 @@ def check_username(username: str) -> None:
         )
 
 
+def _ensure_not_last_admin(user: User) -> None:
+    """Raise Conflict for the last administrator. Runs in the transaction of the deletion."""
+    admins = User.select(User.id).where(User.is_admin == 1).limit(2)
+    if [admin.id for admin in admins] == [user.id]:
+        raise Conflict(
+            "The last administrator's account cannot be deleted. Make another administrator first"
+        )
+
+
 def _new_values(user: User, change: ProfileChange, rules: Auth) -> dict[str, str]:
     values = {}
+    if change.revoke_keys and not change.password:
+        raise InvalidRequest("revoke_keys is for a change of the password")
     if change.username:
         check_username(change.username)
         values["username"] = change.username
@@ -150,7 +201,7 @@ def _new_values(user: User, change: ProfileChange, rules: Auth) -> dict[str, str
             raise InvalidRequest("old_password is required to update password")
         passwords.check_strength(change.password, rules)
         if not passwords.matches(change.old_password, user.password_hash):
-            raise Unauthenticated("Incorrect old password")
+            raise Unauthenticated(INCORRECT)
         values["password_hash"] = passwords.hash_password(
             change.password, rules.bcrypt_cost, is_known=True
         )

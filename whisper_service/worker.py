@@ -1,4 +1,4 @@
-"""The background work in lanes: two for uploads, one for stored transcripts, one an engine."""
+"""The background work in lanes: three for uploads, one for stored transcripts, one an engine."""
 
 import logging
 import math
@@ -8,15 +8,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from whisper_service import checkpoints, conversions, db, jobs, metrics, model_files
-from whisper_service.board import Board
 from whisper_service.config import Config
 from whisper_service.engine import Engine, EngineCrashed
 from whisper_service.errors import Cancelled, ServiceError, Unavailable
-from whisper_service.runs import SAMPLE_RATE, TRANSCRIBE, Progress, Run, Task
+from whisper_service.protocol import Answer, Transcribed
+from whisper_service.runs import SAMPLE_RATE, Progress, Run, Task
+from whisper_service.scheduler import Scheduler
 from whisper_service.storage import Storage
+from whisper_service.turns import Turns
 
 POLL_SECONDS = 2.0
 # A lane that has not been seen for so long is stuck; a look at a hostile file takes a minute.
@@ -37,8 +38,9 @@ class Worker:
         self.engines = [Engine() for _ in range(config.worker.engines)]
         self._config = config
         self._storage = storage
-        self._board = Board(len(self.engines), self._start_run)
-        self._pool = ThreadPoolExecutor(3 + len(self.engines), thread_name_prefix="worker")
+        self._scheduler = Scheduler(len(self.engines), self._start_run)
+        self._extraction, self._encoding = Turns(), Turns()
+        self._pool = ThreadPoolExecutor(4 + len(self.engines), thread_name_prefix="worker")
         self._bell = threading.Condition()
         self._rings = 0
         self._news = threading.Condition()
@@ -48,7 +50,12 @@ class Worker:
         self._signs: dict[int, float] = {}  # when each thread was last seen
 
     def start(self) -> None:
-        for step in (self.extract_once, self.encode_once, self.complete_stored_once):
+        for step in (
+            self.extract_once,
+            self.extract_short_once,
+            self.encode_once,
+            self.complete_stored_once,
+        ):
             self._lanes.append(self._pool.submit(self._loop, step))
         for number, engine in enumerate(self.engines):
             transcribe = partial(self.transcribe_once, engine, number)
@@ -83,7 +90,7 @@ class Worker:
             self._news.notify_all()
 
     def progress(self, claim: str) -> Progress | None:
-        return self._board.progress(claim)
+        return self._scheduler.progress(claim)
 
     def seconds_for(self, model: str, audio_seconds: float, *, queued: bool) -> int | None:
         """Guess when so much audio is transcribed, by how fast the model was the last time.
@@ -91,7 +98,7 @@ class Worker:
         `queued` audio comes after what the engines have now. None before the first time.
         """
         speed = self._speeds.get(model)
-        ahead = self._board.audio_left() if queued and speed else 0.0
+        ahead = self._scheduler.audio_left() if queued and speed else 0.0
         return math.ceil((audio_seconds + ahead) / speed) if speed else None
 
     def begin_stop(self) -> None:
@@ -106,13 +113,22 @@ class Worker:
         self._pool.shutdown()
         for engine in self.engines:
             engine.close()
-        for run in self._board.clear():
+        for run in self._scheduler.clear():
             jobs.put_back(run.job)
 
     def extract_once(self) -> bool:
-        """Make one file ready for transcription, if any waits. Tell whether there was one."""
+        """Make one file ready for transcription, if any waits. Return whether there was one."""
+        return self._extract(only_short=False)
+
+    def extract_short_once(self) -> bool:
+        """Do the same for files that claim to be short, so that they never wait for long ones."""
+        return self._extract(only_short=True)
+
+    def _extract(self, *, only_short: bool) -> bool:
         seconds = self._config.media.max_duration_seconds
-        found = conversions.extract_next(self._storage, seconds, self._is_running)
+        found = conversions.extract_next(
+            self._storage, seconds, self._is_running, self._extraction, only_short=only_short
+        )
         if found:
             self.wake()
         return found
@@ -120,7 +136,7 @@ class Worker:
     def encode_once(self) -> bool:
         """Make one file ready for download, if any waits. Tell whether there was one."""
         seconds = self._config.media.max_duration_seconds
-        return conversions.encode_next(self._storage, seconds, self._is_running)
+        return conversions.encode_next(self._storage, seconds, self._is_running, self._encoding)
 
     def complete_stored_once(self) -> bool:
         """Complete one transcription whose transcript is there. Tell whether there was one."""
@@ -131,27 +147,30 @@ class Worker:
 
     def transcribe_once(self, engine: Engine, number: int = 0) -> bool:
         """Do one task of a transcription, if any waits. Tell whether there was one."""
-        taken = self._board.take(number)
-        if taken is None:
+        assignment = self._scheduler.next_task(number)
+        if assignment is None:
             return False
-        run, task, busy = taken
+        run, task = assignment.run, assignment.task
         self.tell()
         if run.ready:
             self.wake()
         try:
-            answer = self._ask(engine, run, task, self._config.worker.threads_for(busy))
-            if task.do == TRANSCRIBE:
-                self._keep(partial(checkpoints.save, checkpoints.key(run.job), task.chunk, answer))
+            threads = self._config.worker.threads_for(assignment.sharing)
+            answer = self._ask(engine, run, task, threads)
+            if isinstance(answer, Transcribed):
+                self._keep(
+                    partial(jobs.save_checkpoint, run.job, task.chunk, answer, run.speech_samples)
+                )
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the lane
-            if self._board.drop(run):
+            if self._scheduler.abort_run(run):
                 self._end(run.job, error)
         else:
             self._give(run, task, answer)
         self.tell()
         return True
 
-    def _give(self, run: Run, task: Task, answer: dict[str, Any]) -> None:
-        if self._board.give(run, task, answer):
+    def _give(self, run: Run, task: Task, answer: Answer) -> None:
+        if self._scheduler.complete_task(run, task, answer):
             self._complete(run)
         elif run.ready:
             self.wake()
@@ -161,21 +180,24 @@ class Worker:
     def _start_run(self, job: jobs.Job) -> Run | None:
         logger.info("Job %s: %d s of audio", job.claim, job.samples // SAMPLE_RATE)
         try:
-            model = model_files.find(self._config.models.path, job.model)
-        except ServiceError as error:
-            jobs.fail(job, str(error))
+            return self._prepare_run(job)
+        except Exception as error:  # noqa: BLE001 - it is claimed, and nobody else ends it
+            self._end(job, error)
             return None
+
+    def _prepare_run(self, job: jobs.Job) -> Run:
+        model = model_files.find(self._config.models.path, job.model)
         language = "en" if model.is_english_only else job.language
         saved = checkpoints.saved(checkpoints.key(job))
         engines = min(len(self.engines), max(1, _memory() // (MEMORY_SHARE * model.size)))
         return Run(job, language, self._config.decode.chunk_seconds, saved, engines)
 
-    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> dict[str, Any]:
+    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> Answer:
         model = model_files.find(self._config.models.path, run.job.model)
-        wav = str(self._storage.speech(run.job.file_uuid))
+        wav, beam_size = self._storage.speech(run.job.file_uuid), self._config.decode.beam_size
         return engine.ask(
             model.path,
-            task.request(wav, run.language, threads, self._config.decode.beam_size, run.options),
+            task.request(wav, run.language, threads, beam_size, run.options),
             SECONDS + SECONDS_PER_SECOND * task.seconds,
             lambda: self._is_running() and jobs.is_wanted(run.job),
         )

@@ -3,17 +3,28 @@
 It comes to grief over recordings of certain lengths.
 """
 
-import json
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
-import wave
 from collections.abc import Callable
-from multiprocessing.connection import Connection
-from typing import Any
+
+from whisper_service import protocol
+from whisper_service.chunks import FRAME
+from whisper_service.protocol import (
+    Answer,
+    FindSpeech,
+    Message,
+    Ready,
+    Request,
+    SpeechFound,
+    Transcribed,
+)
+from whisper_service.transcript import Segment
+from whisper_service.vad import LEAD
 
 MEMORY = 512 * 1024**2
 
@@ -33,39 +44,35 @@ def exhaust() -> None:
         taken.append(bytearray(1024**2))
 
 
-# By the number of samples that a recording has.
+# By the number of samples in a recording that fits one chunk.
 POISONS: dict[int, Callable[[], None]] = {12_345: crash, 12_346: hang, 12_347: exhaust}
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    length = request["stop"] - request["start"]
-    if request["do"] == "find speech":
-        return {"probabilities": [1.0] * length}
-    with wave.open(request["wav"]) as recording:
-        POISONS.get(recording.getnframes(), lambda: None)()
+def answer(request: Request) -> Answer:
+    length = len(request.samples) // 2
+    if isinstance(request, FindSpeech):
+        return SpeechFound([1.0] * ((length - LEAD) // FRAME))
+    POISONS.get(length, lambda: None)()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
-    segment = {
-        "start": 0.0,
-        "end": length / 16_000,
-        "text": " Hello world.",
-        "tokens": [1, 2],
-        "avg_logprob": -0.25,
-        "compression_ratio": 1.0,
-        "temperature": 0.0,
-    }
-    heard = "en" if request["language"] == "auto" else request["language"]
-    return {"language": heard, "segments": [segment]}
+    language = "en" if request.language == "auto" else request.language
+    segment = Segment(0.0, length / 16_000, " Hello world.", [1, 2], -0.25, 1.0, 0.0)
+    return Transcribed(language, [segment])
 
 
 def main() -> None:
-    connection = Connection(int(sys.argv[1]))
-    connection.send_bytes(json.dumps({"is_multilingual": True}).encode())
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    reader = connection.makefile("rb")
+
+    def send(message: Message) -> None:
+        connection.sendall(protocol.frame(message))
+
+    send(Ready())
     while True:
         try:
-            request = json.loads(connection.recv_bytes())
+            request = protocol.read(reader)
         except EOFError:
             return
-        connection.send_bytes(json.dumps(answer(request)).encode())
+        send(answer(request))
 
 
 if __name__ == "__main__":

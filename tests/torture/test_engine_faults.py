@@ -88,7 +88,7 @@ def audit(storage: Path, bad: Sequence[str], healthy: Sequence[str]) -> None:
     for uuid in bad:
         assert found[uuid] == ["failed", GIVEN_UP, MAX_ATTEMPTS, MAX_ATTEMPTS, 0]
     for uuid in healthy:
-        assert found[uuid] == ["completed", None, 1, 1, -1]
+        assert found[uuid] == ["completed", None, 0, 1, -1]
     spent = "SELECT username, ? - token_balance FROM user".replace("?", str(TOKENS))
     half = len(healthy) // 2
     assert dict(rows(storage, spent)) == {"poisoner": half, "neighbour": half + 1}

@@ -93,7 +93,8 @@ class Attack:
         with self.full(RESERVE // 2):
             assert not self.upload(recordings[0])
             chunks = (recordings[0][at : at + MIB // 4] for at in range(0, MIB, MIB // 4))
-            assert not self.tell("POST", "/file", data=chunks).ok
+            form = {"Content-Type": "multipart/form-data; boundary=x"}
+            assert not self.tell("POST", "/file", data=chunks, headers=form).ok
             self.read_all()
         # Each has room when it begins, all together have not.
         with self.full(RESERVE + 5 * MIB), ThreadPoolExecutor(4) as pool:

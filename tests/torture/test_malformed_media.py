@@ -2,17 +2,15 @@
 
 import os
 import resource
-import subprocess
 import threading
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support.processes import Watched, watch, watched_ones
 from tests.test_server import rows
 from tests.torture.clients import TOKENS, Client, Site, assert_caught, processes_of, until
 from tests.torture.conftest import Figure
@@ -23,38 +21,13 @@ from whisper_service.errors import ServiceError
 
 MAX_SECONDS = 60  # of a recording
 RUN_SECONDS = 30
-MEMORY_KB = media.CONVERT_MEMORY // 1024  # which the limit holds
+MEMORY_KB = media.ENCODE_AUDIO_MEMORY // 1024  # none of the pictures is large
 SMALLEST_COPY = 200
-
-
-class Watched(subprocess.Popen[Any]):
-    """A process whose end and peak of memory are kept, by the thread that started it."""
-
-    ended: defaultdict[int, list["Watched"]]
-    peak_kb = 0
-
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self.begun = time.monotonic()
-        self.seconds = 0.0
-        Watched.ended[threading.get_ident()].append(self)
-
-    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
-        pid, status, usage = os.wait4(self.pid, wait_flags)
-        if pid:
-            self.peak_kb = usage.ru_maxrss
-            self.seconds = time.monotonic() - self.begun
-        return pid, status
-
-
-def watched_ones() -> list[Watched]:
-    return [process for ended in Watched.ended.values() for process in ended]
 
 
 @pytest.fixture(autouse=True)
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    Watched.ended = defaultdict(list)
-    monkeypatch.setattr(media.subprocess, "Popen", Watched)
+    watch(monkeypatch)
     for limit in ("PROBE_SECONDS", "CONVERT_SECONDS"):
         monkeypatch.setattr(media, limit, RUN_SECONDS)
 

@@ -51,8 +51,7 @@ def attack(
             recording = Recording(size)
             assert send(server, client, recording)["hash"] == recording.hash
         memory = watch.peak_memory()
-    # Of logins at once the service checks as many as there are cores; who is told to wait, waits.
-    assert result.statuses().keys() <= {200, 429}
+    assert result.statuses().keys() == {200}
     for name in ("status", "list", "download"):
         assert set(result.statuses(name)) == {200}
     assert result.statuses("login")[200]

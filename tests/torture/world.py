@@ -13,8 +13,9 @@ from werkzeug.routing import Rule
 
 from tests.conftest import Service
 from tests.speech import DATA
+from tests.support.accounts import make_admin
 from tests.test_media import ffmpeg
-from whisper_service import db, users
+from whisper_service import db
 from whisper_service.limits import FailedLoginLimiter, RateLimit
 from whisper_service.tables import ApiToken, Transcription, User
 
@@ -77,7 +78,7 @@ class World:
                 setattr(limits, name, FailedLoginLimiter(10**9))
         self.picture = self._draw(folder / "picture.png")
         self.admin, self.ann, self.bob = map(service.register, ("admin", "ann", "bob"))
-        users.promote(User.get(User.username == "admin"))
+        make_admin("admin")
         self.key = service.with_key(self.ann)
         (ready,) = self.ann.send(("ready.wav", RECORDING))
         order = {"uuid": ready["uuid"], "model": "ggml-tiny.en"}

@@ -8,8 +8,7 @@ from urllib3.filepost import encode_multipart_formdata
 from tests.conftest import PASSWORD, Api, Service
 from tests.pictures import PNG
 from tests.speech import DATA
-from whisper_service import users
-from whisper_service.tables import User
+from tests.support.accounts import make_admin
 
 CALLERS = ("nobody", "session", "key", "other", "admin")
 SPEECH = DATA / "austen-0880.wav"
@@ -21,7 +20,7 @@ ROUTES = {
     "POST /user/logout": (401, 200, 400, 200, 200),
     "GET /user": (401, 200, 200, 200, 200),
     "PATCH /user": (401, 200, 200, 200, 200),
-    "DELETE /user": (401, 200, 200, 200, 200),
+    "DELETE /user": (401, 200, 200, 200, 409),
     "GET /user/avatar/{avatar}": (200, 200, 200, 200, 200),
     "GET /user/token": (401, 200, 200, 200, 200),
     "GET /user/tokens": (401, 200, 200, 200, 200),
@@ -86,7 +85,7 @@ class World:
 @pytest.fixture
 def world(service: Service) -> World:
     ann, other, root = (service.register(name) for name in ("ann", "other", "root"))
-    users.promote(User.get(User.username == "root"))
+    make_admin("root")
     token = ann.post("/user/token", {"name": "key"})
     body, content_type = encode_multipart_formdata({"avatar": ("me.png", PNG)})
     ann.call("PATCH", "/user", data=body, content_type=content_type)

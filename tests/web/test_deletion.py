@@ -13,6 +13,7 @@ from tests.test_jobs import balance
 from tests.test_media import ffmpeg
 from whisper_service import checkpoints, conversions, jobs
 from whisper_service.tables import File, StoredTranscript, Transcription
+from whisper_service.turns import Turns
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_a_file_deleted_in_mid_conversion_leaves_nothing(
             ann.call("DELETE", f"/file/{file['uuid']}")
         return True
 
-    assert conversions.extract_next(service.storage, 3600, running)
+    assert conversions.extract_next(service.storage, 3600, running, Turns())
     assert File.select().count() == 0
     assert list((service.storage.root / "files").iterdir()) == []
     assert list((service.storage.root / "tmp").iterdir()) == []

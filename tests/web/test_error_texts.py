@@ -6,8 +6,8 @@ import pytest
 
 from tests.conftest import PASSWORD, Api, Service
 from tests.speech import DATA
-from whisper_service import ids, users
-from whisper_service.tables import User
+from tests.support.accounts import make_admin
+from whisper_service import ids
 
 NAME_RULES = (
     "Invalid username. Must be 3-20 characters and contain only "
@@ -76,6 +76,13 @@ ERRORS: list[tuple[str, str, Any, int, str]] = [
     ("ann", "PATCH /user", {"username": "BOB"}, 409, "Username already taken"),
     ("ann", "DELETE /user", None, 400, "Password is required to delete account"),
     ("ann", "DELETE /user", {"password": "no"}, 401, "Incorrect password"),
+    (
+        "root",
+        "DELETE /user",
+        {"password": PASSWORD},
+        409,
+        "The last administrator's account cannot be deleted. Make another administrator first",
+    ),
     ("ann", "POST /user/token", {}, 400, "Missing 'name' field in request body"),
     (
         "ann",
@@ -192,7 +199,7 @@ def callers(service: Service) -> dict[str, Api]:
     ann = service.register("ann")
     people = {"nobody": service.anyone, "ann": ann, "key": service.with_key(ann)}
     people |= {name: service.register(name) for name in ("bob", "root")}
-    users.promote(User.get(User.username == "root"))
+    make_admin("root")
     return people
 
 

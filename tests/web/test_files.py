@@ -1,5 +1,10 @@
 import io
+import os
+import resource
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +13,8 @@ from blake3 import blake3
 
 from tests.conftest import Service
 from tests.speech import DATA
+from whisper_service import media
+from whisper_service.media import Media
 from whisper_service.tables import File
 
 JFK = DATA / "jfk.wav"
@@ -99,6 +106,89 @@ def test_half_a_form_is_refused_and_leaves_nothing(service: Service, body: bytes
     )
     assert message == "Invalid multipart body"
     assert leftovers(service) == []
+
+
+def test_so_many_files_a_request(service: Service) -> None:
+    ann = service.register()
+    most = service.settings.limits.files_per_request
+    files = [(f"{number}.txt", b"no sound") for number in range(most)]
+    assert len(ann.send(*files)) == most
+    sound = JFK.read_bytes()[:10_000]
+    form = {f"file{number}": (io.BytesIO(sound), "a.wav") for number in range(most + 1)}
+    message = ann.error("POST", "/file", 400, data=form)
+    assert message == "At most 20 files can be uploaded at once"
+    assert File.select().count() == 0
+    assert leftovers(service) == []
+
+
+@contextmanager
+def descriptors_left(number: int) -> Iterator[None]:
+    """Let this process open so many files more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    with Path(os.devnull).open("rb") as null, ExitStack() as stack:
+        copy = null.fileno()
+        while copy <= highest:  # the limit is on their numbers, and some lower ones are free
+            copy = os.dup(null.fileno())
+            stack.callback(os.close, copy)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (copy + 1 + number, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        yield
+
+
+def test_one_file_of_a_form_is_open_at_a_time(service: Service) -> None:
+    ann = service.register()
+    ann.send(("first.txt", b"no sound"))  # what the first upload opens for good
+    with descriptors_left(12):
+        assert len(ann.send(*[(f"{number}.txt", b"no sound") for number in range(20)])) == 20
+
+
+@pytest.mark.parametrize("fields", [{"a": "x" * 65_537}, {"a": "x" * 40_000, "b": "x" * 40_000}])
+def test_text_is_no_way_to_fill_the_memory(service: Service, fields: dict[str, str]) -> None:
+    file = (io.BytesIO(b"no sound"), "a.wav")
+    message = service.register().error("POST", "/file", 413, data={"file": file, **fields})
+    assert message == "Request Entity Too Large"
+    assert leftovers(service) == []
+
+
+@pytest.mark.parametrize("path", ["/file", "/v1/audio/transcriptions"])
+def test_only_a_form_is_taken_apart(service: Service, path: str) -> None:
+    """Werkzeug would decode such a body whole, in memory."""
+    sent = {"data": b"\xff=1", "content_type": "application/x-www-form-urlencoded"}
+    ann = service.register()
+    if path.startswith("/v1"):
+        answer = replace(ann, prefix="").call("POST", path, 400, **sent)
+        assert answer.json["error"]["message"] == "Missing file"
+    else:
+        assert ann.error("POST", path, 400, **sent) == "No file provided"
+
+
+def test_no_more_probes_at_once_than_cores(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe, lock, running, most = media.probe, threading.Lock(), 0, 0
+
+    def counted(path: Path) -> Media:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        try:
+            return probe(path)
+        finally:
+            with lock:
+                running -= 1
+
+    def upload(number: int) -> None:
+        api = replace(ann, client=service.client.application.test_client())
+        api.send((f"{number}.wav", JFK.read_bytes() + bytes([number])))
+
+    monkeypatch.setattr(media, "probe", counted)
+    ann, cores = service.register(), os.cpu_count() or 1
+    with ThreadPoolExecutor(4 * cores) as pool:
+        list(pool.map(upload, range(4 * cores)))
+    assert File.select().count() == 4 * cores
+    assert most <= cores
 
 
 @pytest.mark.parametrize(

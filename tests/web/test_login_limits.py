@@ -150,28 +150,6 @@ def test_a_change_without_a_password_is_no_guess(service: Service) -> None:
     ann.call("PATCH", "/user", json={"username": "anna"})
 
 
-def test_who_finds_no_place_to_wait_is_told_when_to_come(service: Service) -> None:
-    service.register("ann")
-    services: Services = service.client.application.extensions["services"]
-    places = [services.hashing.passed() for _ in range(100)]
-    taken = 0
-    with pytest.raises(Exception, match="The server is busy"):
-        for place in places:
-            place.__enter__()
-            taken += 1
-    answer = login(service.anyone, 429, password=PASSWORD)
-    assert (answer.text, answer.headers["Retry-After"]) == (
-        "The server is busy. Try again in a second",
-        "1",
-    )
-    body = {"username": "bob", "password": PASSWORD}
-    service.anyone.call("POST", "/user/register", expect=429, json=body)
-    for place in places[:taken]:
-        place.__exit__(None, None, None)
-    login(service.anyone, 200, password=PASSWORD)
-    assert login(service.anyone, 401).text == "Authentication failed"  # none of it was a failure
-
-
 def register(service: Service, status: int, name: str, address: str, **fields: str) -> Any:
     body = {"username": name, "password": PASSWORD, **fields}
     return service.anyone.call(

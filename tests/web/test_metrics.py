@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Api, Service
+from tests.conftest import Api, LiveServer, Service
 from tests.speech import DATA
 
 ORIGIN = "https://example.org"
@@ -57,6 +58,34 @@ def test_strangers_see_no_figures(service: Service, address: str) -> None:
 def test_this_machine_does(service: Service, address: str) -> None:
     environ = {"REMOTE_ADDR": address}
     assert service.client.get("/metrics", environ_overrides=environ).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "127.8.8.8:80", "[::1]:8080"])
+def test_by_any_of_its_own_names(service: Service, host: str) -> None:
+    assert service.client.get("/metrics", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Host", "evil.example"),
+        ("Host", "localhost.evil.example:8080"),
+        ("Host", "192.168.0.7:8080"),
+        ("Host", "[::1"),
+        ("Host", ""),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("X-Forwarded-Host", "localhost"),
+        ("X-Forwarded-Prefix", "/"),
+        ("Forwarded", "for=127.0.0.1"),
+        ("X-Real-IP", "127.0.0.1"),
+    ],
+)
+def test_but_not_for_others(live_server: LiveServer, header: str, value: str) -> None:
+    """Whom a proxy on this machine speaks for, or a page with a name that stands for it."""
+    url = f"{live_server.url}/metrics"
+    assert requests.get(url, timeout=10).status_code == 200
+    answer = requests.get(url, headers={header: value}, timeout=10)
+    assert (answer.status_code, answer.text) == (404, "Not Found")
 
 
 @pytest.fixture

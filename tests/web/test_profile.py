@@ -1,5 +1,6 @@
 """PATCH and DELETE /user, avatars, lists of sessions and keys."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from urllib3.filepost import encode_multipart_formdata
 from tests.conftest import PASSWORD, Api, Service
 from tests.pictures import PNG
 from tests.speech import DATA
-from whisper_service import db, media
+from tests.support.accounts import make_admin
+from whisper_service import db, media, users
+from whisper_service.errors import Conflict
 from whisper_service.tables import Session, Table, User
 
 NEW = "Another-Horse-10"
@@ -146,6 +149,41 @@ def test_the_lists_show_what_is_active(service: Service, ann: Api) -> None:
     }
     revoked = {"Authorization": f"Bearer {issued[0]['token']}"}
     service.anyone.error("GET", "/user", 401, headers=revoked)
+
+
+def test_the_last_administrator_stays(service: Service, ann: Api) -> None:
+    bob = service.register("bob")
+    for name in ("ann", "bob"):
+        make_admin(name)
+    bob.call("DELETE", "/user", json={"password": PASSWORD})
+    message = ann.error("DELETE", "/user", 409, {"password": PASSWORD})
+    assert message.startswith("The last administrator's account cannot be deleted")
+    assert ann.get("/user")["is_admin"] is True
+    assert ann.error("DELETE", "/user", 401, {"password": NEW}) == "Incorrect password"
+
+
+def test_of_two_administrators_who_leave_at_once_one_stays(service: Service) -> None:
+    for name in ("ann", "bob"):
+        service.register(name)
+        make_admin(name)
+    admins = list(User.select())
+    both, refused = threading.Barrier(2), []
+
+    def leave(user: User) -> None:
+        both.wait()
+        with db.database.connection_context():
+            try:
+                users.delete(user, PASSWORD, service.storage)
+            except Conflict as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=leave, args=(user,)) for user in admins]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 1
+    assert User.select().where(User.is_admin == 1).count() == 1
 
 
 def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> None:

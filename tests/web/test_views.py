@@ -85,11 +85,11 @@ def test_there_is_no_file_of_what_is_not_finished(service: Service, ann: Api) ->
 def test_options_reach_the_engine_and_are_transcripts_of_their_own(
     service: Service, ann: Api
 ) -> None:
-    asked: list[dict[str, object]] = []
+    asked: list[Options | None] = []
 
     class Engine(FakeEngine):
         def ask(self, model, request, seconds, wanted):
-            asked.append(request["options"])
+            asked.append(getattr(request, "options", None))
             return super().ask(model, request, seconds, wanted)
 
     fields = {"prompt": "Dashwood", "word_timestamps": True, "temperature": 0.4}
@@ -100,8 +100,8 @@ def test_options_reach_the_engine_and_are_transcripts_of_their_own(
     engine = Engine()
     service.transcribe(engine)
     assert len(engine.calls) == 2
-    assert {"translate": False, **fields} in asked
-    assert {"translate": False, "prompt": "", "word_timestamps": False, "temperature": 0.0} in asked
+    assert Options(**fields) in asked
+    assert Options() in asked
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ INSERT INTO new_user (
 FROM user;
 DROP TABLE user;
 ALTER TABLE new_user RENAME TO user;
+CREATE INDEX user_by_is_admin ON user (is_admin);
 
 CREATE TABLE new_session (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -143,11 +144,10 @@ INSERT INTO new_transcription (
 FROM transcription;
 DROP TABLE transcription;
 ALTER TABLE new_transcription RENAME TO transcription;
-CREATE INDEX transcription_by_status ON transcription (status, id);
+CREATE INDEX transcription_by_status ON transcription (status, id, file_uuid);
 CREATE INDEX transcription_by_status_and_user ON transcription (status, user_id);
 CREATE INDEX transcription_by_file ON transcription (file_uuid, id);
-CREATE INDEX transcription_unfinished ON transcription (file_uuid, status)
-WHERE status IN ('pending', 'processing');
+CREATE INDEX transcription_by_file_and_status ON transcription (file_uuid, status);
 CREATE INDEX transcription_by_claim ON transcription (claim);
 CREATE INDEX transcription_by_user ON transcription (user_id, created_at, status, samples);
 CREATE INDEX transcription_by_transcript ON transcription (transcript_id);

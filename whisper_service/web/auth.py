@@ -7,6 +7,7 @@ from contextlib import suppress
 from flask import Flask, g, request
 
 from whisper_service import api_tokens, ids, sessions
+from whisper_service.credentials import GONE
 from whisper_service.errors import Forbidden, InvalidRequest, Unauthenticated
 from whisper_service.limits import network_of
 from whisper_service.tables import User
@@ -60,14 +61,7 @@ def current_credential() -> str:
 
 
 def current_network() -> str:
-    """Return what the caller's address counts as in limits.
-
-    Waitress leaves X-Forwarded-For only where the trusted proxy sent it, and cuts it to what that
-    one added.
-    """
-    forwarded = request.headers.get("X-Forwarded-For")
-    if forwarded and services().config.server.trusted_proxy:
-        return network_of(forwarded)
+    """Return what the caller's address counts as in limits."""
     return network_of(request.remote_addr or "")
 
 
@@ -80,7 +74,7 @@ def authenticate(header: str, session_hours: int) -> tuple[User, str | None]:
     session = secret if scheme == "basic" else None
     user = sessions.find_user(secret, session_hours) if session else api_tokens.find_user(secret)
     if user is None:
-        raise Unauthenticated("Missing valid Authorization header with session or API key")
+        raise Unauthenticated(GONE)
     return user, session
 
 

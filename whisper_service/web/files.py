@@ -18,7 +18,7 @@ private = Blueprint("files", __name__)
 @private.post("/file")
 @private.post("/files")
 def upload() -> dict[str, Any]:
-    with forms.received_form(services().config.storage.max_upload_bytes) as form:
+    with forms.received_upload() as form:
         if not form.parts:
             raise InvalidRequest("No file provided")
         results = [_store(part.filename, part.file) for part in form.parts]

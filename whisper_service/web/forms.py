@@ -1,25 +1,29 @@
 """Multipart forms, their files written to disk and hashed while the form is parsed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, cast
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 
 from flask import request
 from werkzeug.datastructures import MultiDict
-from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from whisper_service.errors import InvalidRequest
+from whisper_service.errors import InvalidRequest, TooLarge
 from whisper_service.storage import IncomingFile
 from whisper_service.web.services import services
 
-MAX_PARTS = 1000
-# Werkzeug's parser wants room for what it has read but not cut into parts yet.
-MAX_TEXT_BYTES = 512 * 1024
+# Of all text fields of a form together, and how many there may be.
+MAX_TEXT_BYTES, MAX_TEXTS = 64 * 1024, 100
+READ_BYTES = 64 * 1024
+# The decoder wants room for what it has read but not cut into parts yet.
+BUFFER_BYTES = 2 * READ_BYTES
 # A body may hold several files, and a file that is too large is answered for by itself.
 BODY_TO_FILE = 2
 FORM_BYTES = 1024 * 1024
 MAX_AVATAR_BYTES = 10 * 1024**2
+MAX_AVATAR_BODY_BYTES = MAX_AVATAR_BYTES + FORM_BYTES
+AVATAR_TOO_LARGE = "Avatar file too large. Maximum size is 10MB"
 
 
 @dataclass(frozen=True)
@@ -33,52 +37,114 @@ class Part:
 
 @dataclass(frozen=True)
 class Form:
-    """`parts` are in the order of the body."""
+    """`parts` are in the order of the body, their files closed."""
 
-    texts: MultiDict[str, str]
-    parts: list[Part]
+    texts: MultiDict[str, str] = field(default_factory=MultiDict)
+    parts: list[Part] = field(default_factory=list)
 
 
-def max_body_bytes(max_upload_bytes: int) -> int:
-    """Give the largest body of any request, where a file has up to `max_upload_bytes`."""
-    return BODY_TO_FILE * max(max_upload_bytes, MAX_AVATAR_BYTES) + FORM_BYTES
+def max_upload_body_bytes(max_upload_bytes: int) -> int:
+    """Return the largest body of an upload, where a file has up to `max_upload_bytes`."""
+    return BODY_TO_FILE * max_upload_bytes + FORM_BYTES
+
+
+def is_multipart(content_type: str) -> bool:
+    return parse_options_header(content_type)[0].lower() == "multipart/form-data"
+
+
+def received_upload() -> AbstractContextManager[Form]:
+    """Receive the request's form with files of the size that is configured."""
+    most = services().config.storage.max_upload_bytes
+    return received_form(most, max_upload_body_bytes(most))
 
 
 @contextmanager
-def received_form(max_file_bytes: int) -> Iterator[Form]:
+def received_form(max_file_bytes: int, max_body_bytes: int) -> Iterator[Form]:
     """Receive the request's form. Of a file beyond `max_file_bytes` the rest is not written.
 
-    Files that were not moved elsewhere are removed at the end. Raises InvalidRequest for a body
-    that is no whole form.
+    A body of another type is not read: its form is empty. Files that were not moved elsewhere are
+    removed at the end. Raises InvalidRequest for a body that is no whole form and for one with too
+    many files, TooLarge for too many or too long text fields, StorageFull.
     """
-    request.max_content_length = max_body_bytes(services().config.storage.max_upload_bytes)
-    received: list[IncomingFile] = []
-
-    def receive(**_: object) -> IncomingFile:
-        received.append(services().storage.receive(max_file_bytes))
-        return received[-1]
-
-    parser = FormDataParser(
-        cast("Any", receive), MAX_TEXT_BYTES, silent=False, max_form_parts=MAX_PARTS
-    )
+    request.max_content_length = max_body_bytes
+    receiver = _Receiver(max_file_bytes)
     try:
-        yield _parse(parser, received)
+        if is_multipart(request.content_type or ""):
+            receiver.receive()
+        yield receiver.form
     finally:
-        for file in received:
+        for file in receiver.files:
             file.discard()
 
 
-def _parse(parser: FormDataParser, received: list[IncomingFile]) -> Form:
-    try:
-        _, texts, files = parser.parse(
-            request.stream, request.mimetype, request.content_length, request.mimetype_params
-        )
-    except ValueError as error:
-        raise InvalidRequest("Invalid multipart body") from error
-    parts = [
-        Part(field, file.filename or "", cast("IncomingFile", file.stream))
-        for field, file in files.items(multi=True)
-        # A browser sends an empty part without a name for a field that nobody filled.
-        if file.filename or cast("IncomingFile", file.stream).size
-    ]
-    return Form(texts, sorted(parts, key=lambda part: received.index(part.file)))
+class _Receiver:
+    """Takes a form apart while it is read. At most one file is open at a time."""
+
+    def __init__(self, max_file_bytes: int) -> None:
+        self.form = Form()
+        self.files: list[IncomingFile] = []
+        self._max_file_bytes = max_file_bytes
+        self._max_files = services().config.limits.files_per_request
+        self._part: Field | File | None = None
+        self._text = bytearray()
+        self._text_bytes = 0
+
+    def receive(self) -> None:
+        try:
+            for event in _events(self._max_files + MAX_TEXTS):
+                if isinstance(event, Field | File):
+                    self._begin(event)
+                elif isinstance(event, Data):
+                    self._write(event.data)
+                    if not event.more_data:
+                        self._end()
+        except ValueError as error:
+            raise InvalidRequest("Invalid multipart body") from error
+
+    def _begin(self, part: Field | File) -> None:
+        self._part = part
+        self._count_text(len(part.name or ""))
+        if isinstance(part, File):
+            self._count_text(len(part.filename))
+            if len(self.form.parts) == self._max_files:
+                raise InvalidRequest(f"At most {self._max_files} files can be uploaded at once")
+            self.files.append(services().storage.receive(self._max_file_bytes))
+
+    def _write(self, data: bytes) -> None:
+        if isinstance(self._part, File):
+            self.files[-1].write(data)
+        else:
+            self._count_text(len(data))
+            self._text += data
+
+    def _end(self) -> None:
+        part = self._part
+        if isinstance(part, File):
+            file = self.files[-1]
+            file.close()
+            # A browser sends an empty part without a name for a field that nobody filled.
+            if part.filename or file.size:
+                self.form.parts.append(Part(part.name or "", part.filename, file))
+        elif part:
+            self.form.texts.add(part.name or "", self._text.decode(errors="replace"))
+            self._text.clear()
+
+    def _count_text(self, size: int) -> None:
+        self._text_bytes += size
+        if self._text_bytes > MAX_TEXT_BYTES:
+            raise TooLarge("Request Entity Too Large")
+
+
+def _events(max_parts: int) -> Iterator[Event]:
+    """Yield what the request's form consists of. Raises ValueError where it is not whole."""
+    boundary = request.mimetype_params.get("boundary", "").encode("ascii")
+    if not boundary:
+        raise ValueError("no boundary")
+    decoder = MultipartDecoder(boundary, BUFFER_BYTES, max_parts=max_parts)
+    event: Event | None = None
+    while not isinstance(event, Epilogue):
+        event = decoder.next_event()
+        if isinstance(event, NeedData):
+            decoder.receive_data(request.stream.read(READ_BYTES) or None)
+        else:
+            yield event

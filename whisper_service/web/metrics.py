@@ -1,6 +1,7 @@
 """The service's figures in Prometheus' format, for whoever runs it."""
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,7 +16,7 @@ public = Blueprint("metrics", __name__)
 @public.get("/metrics")
 def figures() -> Response:
     """Answer from this machine alone, unless the configuration lets everybody ask."""
-    if not (services().config.server.public_metrics or _is_local(request.remote_addr or "")):
+    if not (services().config.server.public_metrics or _is_from_here()):
         raise NotFound("Not Found")
     waiting, running = jobs.count()
     now = {
@@ -27,7 +28,33 @@ def figures() -> Response:
     return Response(metrics.text(now), content_type=CONTENT_TYPE_LATEST)
 
 
-def _is_local(address: str) -> bool:
+def _is_from_here() -> bool:
+    """Return whether a program on this machine asks, for itself.
+
+    A proxy on this machine speaks for others, and a page in a browser on it comes by a name that
+    its owner has made stand for 127.0.0.1 (DNS rebinding).
+    """
+    return (
+        _is_loopback(request.remote_addr or "")
+        and _is_local_name(request.headers.get("Host", ""))
+        and not any(_is_forwarding(name.lower()) for name, _ in request.headers)
+    )
+
+
+def _is_local_name(host: str) -> bool:
+    """Return whether a Host header, with or without a port, names this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return name == "localhost" or _is_loopback(name)
+
+
+def _is_forwarding(header: str) -> bool:
+    return header.startswith("x-forwarded-") or header in {"forwarded", "x-real-ip"}
+
+
+def _is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

@@ -29,7 +29,7 @@ from whisper_service.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 from whisper_service.tables import Transcription
 from whisper_service.transcript import Transcript
 from whisper_service.transcriptions import Order
-from whisper_service.web import forms, params
+from whisper_service.web import forms, params, waiting
 from whisper_service.web.auth import current_network, current_user
 from whisper_service.web.services import services
 
@@ -84,7 +84,7 @@ def _answer(*, translate: bool) -> Response:
 
 
 def _receive(*, translate: bool) -> _Wish:
-    with forms.received_form(services().config.storage.max_upload_bytes) as form:
+    with forms.received_upload() as form:
         part = next((part for part in form.parts if part.field == "file"), None)
         if part is None:
             raise InvalidRequest("Missing file")
@@ -117,7 +117,7 @@ def _ordered(file_uuid: str, order: Order) -> Transcription:
     found = transcriptions.find_same(current_user(), file_uuid, order, completed=retried)
     if found:
         return found
-    (queued,) = transcriptions.submit(current_user(), file_uuid, order)
+    (queued,) = transcriptions.submit(current_user(), file_uuid, order, services().config.limits)
     services().worker.wake()
     return queued
 
@@ -131,7 +131,7 @@ def _place() -> Iterator[None]:
 
 
 def _wait(uuid: str) -> Transcript:
-    is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    is_gone = waiting.disconnect_check()
     while not is_gone():
         row = transcriptions.find(uuid)
         if row is None:
@@ -141,7 +141,7 @@ def _wait(uuid: str) -> Transcript:
         transcript = transcriptions.transcript_of(row)
         if transcript:
             return transcript
-        if not services().worker.wait_for_news(1):
+        if not services().worker.wait_for_news(waiting.LOOK_SECONDS):
             break
     raise Unavailable("The server is ending; the transcription goes on when it starts again")
 

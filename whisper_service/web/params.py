@@ -1,6 +1,7 @@
 """Reading what a client sent. Whatever is wrong with it becomes a 400 that says so."""
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -114,9 +115,9 @@ def page(default_limit: int = 10) -> tuple[int, int]:
     return number, limit
 
 
-def flag(name: str) -> bool:
-    """Read a switch of the query: true or false, false without one."""
-    value = request.args.get(name, "false").lower()
+def flag(name: str, values: Mapping[str, str] | None = None) -> bool:
+    """Read a switch of the query, or of a form's `values`: true or false, false without one."""
+    value = (request.args if values is None else values).get(name, "false").lower()
     if value not in {"true", "false", "1", "0"}:
         raise InvalidRequest(f"{name} must be true or false")
     return value in {"true", "1"}

@@ -36,7 +36,7 @@ def submit() -> dict[str, Any]:
         params.texts(body, "format", default="verbose_json"),
         _options(body),
     )
-    queued = transcriptions.submit(current_user(), file_uuid, order)
+    queued = transcriptions.submit(current_user(), file_uuid, order, services().config.limits)
     services().worker.wake()
     return {
         "message": "Transcription(s) queued successfully",
@@ -72,18 +72,18 @@ def result(uuid: str) -> Response:
     if params.flag("download"):
         return _as_file(row, view)
     seconds = params.query_whole("wait", MAX_WAIT) or 0
-    return _json(waiting.until_changed(services(), _look(uuid, view), seconds))
+    is_gone = waiting.disconnect_check()
+    return _json(waiting.until_changed(services(), _look(uuid, view), is_gone, seconds))
 
 
 @public.get("/transcribe/<uuid>/events")
 def events(uuid: str) -> Response:
     """Stream what the status is, each time that it changes, until the transcription has ended."""
-    is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
     look = _look(ids.parse(uuid), _view())
     if request.method == "HEAD":
         look()
         return Response(mimetype="text/event-stream")
-    return waiting.stream(services(), look, is_gone)
+    return waiting.stream(services(), look, waiting.disconnect_check())
 
 
 def _look(uuid: str, view: View) -> waiting.Look:

@@ -30,8 +30,7 @@ def register() -> dict[str, Any]:
     username, password = _credentials()
     users.check_new(username, password, config.auth)  # what this refuses costs no hash
     services().registrations.count(current_network())
-    with services().hashing.passed():
-        user = users.register(username, password, config.auth, config.billing.initial_token_balance)
+    user = users.register(username, password, config.auth, config.billing.initial_token_balance)
     return {
         "message": "User registered and logged in successfully",
         "username": user.username,
@@ -79,14 +78,14 @@ def profile() -> dict[str, Any]:
 @private.patch("/user")
 def update() -> dict[str, Any]:
     if request.mimetype != "multipart/form-data":
-        return _update(_change(params.json_object()))
-    with forms.received_form(forms.MAX_AVATAR_BYTES) as form:
+        body = params.json_object()
+        return _update(_change(body, revoke_keys=params.optional_bool(body, "revoke_keys")))
+    with forms.received_form(forms.MAX_AVATAR_BYTES, forms.MAX_AVATAR_BODY_BYTES) as form:
         avatar = next((part.file for part in form.parts if part.field == "avatar"), None)
         if avatar and avatar.too_large:
-            raise InvalidRequest("Avatar file too large. Maximum size is 10MB")
-        if avatar:
-            avatar.close()
-        return _update(_change(form.texts, avatar))
+            raise InvalidRequest(forms.AVATAR_TOO_LARGE)
+        revoke_keys = params.flag("revoke_keys", form.texts)
+        return _update(_change(form.texts, avatar, revoke_keys=revoke_keys))
 
 
 @private.delete("/user")
@@ -112,13 +111,16 @@ def _credentials() -> tuple[str, str]:
     return username, params.text(body, "password", missing="Missing password")
 
 
-def _change(body: dict[str, Any], avatar: IncomingFile | None = None) -> ProfileChange:
+def _change(
+    body: dict[str, Any], avatar: IncomingFile | None = None, *, revoke_keys: bool
+) -> ProfileChange:
     password = params.optional_text(body, "password")
     return ProfileChange(
         username=params.optional_text(body, "username"),
         password=password or params.optional_text(body, "new_password"),
         old_password=params.optional_text(body, "old_password"),
         avatar=avatar.path if avatar else None,
+        revoke_keys=revoke_keys,
     )
 
 
@@ -143,7 +145,6 @@ def _login_attempt(username: str) -> Iterator[None]:
         limits.failures_from_address.attempt(network),
         limits.failures_of_account_from_address.attempt((account, network)),
         limits.failures_of_account.attempt(account),
-        limits.hashing.passed(),
     ):
         yield
 
@@ -159,7 +160,6 @@ def _own_password_attempt() -> Iterator[None]:
     with (
         limits.failures_of_credential.attempt(current_credential()),
         limits.failures_of_account.attempt(current_user().id),
-        limits.hashing.passed(),
     ):
         yield
 

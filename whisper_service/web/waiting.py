@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
-from flask import Response
+from flask import Response, request
 
 from whisper_service.errors import ServiceError, TooManyRequests
 from whisper_service.web import serializers
@@ -17,6 +17,8 @@ from whisper_service.web.services import Services
 
 # A line now and then keeps proxies from ending a stream, and shows that its client is gone.
 HEARTBEAT_SECONDS = 15
+# How often to look whether the client is still there.
+LOOK_SECONDS = 1
 
 
 class Look(Protocol):
@@ -27,7 +29,15 @@ class Look(Protocol):
         """
 
 
-def until_changed(services: Services, look: Look, seconds: float) -> dict[str, Any]:
+def disconnect_check() -> Callable[[], bool]:
+    """Return what tells whether the client of the request is gone."""
+    check: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+    return check
+
+
+def until_changed(
+    services: Services, look: Look, is_gone: Callable[[], bool], seconds: float
+) -> dict[str, Any]:
     """Answer when the status has become another one, at the latest after so many seconds.
 
     When as many wait as may, it is answered at once.
@@ -38,9 +48,9 @@ def until_changed(services: Services, look: Look, seconds: float) -> dict[str, A
         return answer
     try:
         until = time.monotonic() + seconds
-        while answer["status"] == first["status"] and not _is_final(answer):
+        while answer["status"] == first["status"] and not (_is_final(answer) or is_gone()):
             left = until - time.monotonic()
-            if left <= 0 or not services.worker.wait_for_news(left):
+            if left <= 0 or not services.worker.wait_for_news(min(left, LOOK_SECONDS)):
                 break
             answer = look(admitted=True)
     finally:
@@ -68,7 +78,7 @@ def _events(
 ) -> Iterator[bytes]:
     yield _event(answer)
     told, sent = answer, time.monotonic()
-    while not (_is_final(told) or is_gone()) and services.worker.wait_for_news(HEARTBEAT_SECONDS):
+    while not (_is_final(told) or is_gone()) and services.worker.wait_for_news(LOOK_SECONDS):
         try:
             answer = look(admitted=True)
         except ServiceError:

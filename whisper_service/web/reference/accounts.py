@@ -26,8 +26,7 @@ from whisper_service.web.reference.schemas import (
 )
 
 JOHN = {"username": "john_doe", "password": "SecureP@ssw0rd!"}
-BUSY = ("The server is busy. Try again in a second",)
-GUESSES = (*BUSY, "Too many failed attempts. Try again in 42 seconds")
+GUESSES = ("Too many failed attempts. Try again in 42 seconds",)
 NAME_RULES = (
     "Invalid username. Must be 3-20 characters and contain only "
     "alphanumeric characters, underscores, or hyphens"
@@ -36,6 +35,7 @@ PASSWORD_RULES = (
     "Password must be at least 12 characters long",
     "Password must contain at least 1 uppercase letter(s)",
 )
+LAST_ADMIN = "The last administrator's account cannot be deleted. Make another administrator first"
 MESSAGE = record({"message": STRING})
 
 REGISTRATION = Operation(
@@ -57,7 +57,7 @@ REGISTRATION = Operation(
     errors={
         400: ("Missing username", "Missing password", NAME_RULES, *PASSWORD_RULES),
         409: ("Username already exists",),
-        429: (*BUSY, "Too many registrations. Try again in 42 seconds"),
+        429: ("Too many registrations. Try again in 42 seconds",),
     },
 )
 LOGIN = Operation(
@@ -140,8 +140,9 @@ PROFILE = (
                 "updated_fields": ["username", "avatar"],
             },
         ),
-        about="All of it or nothing. A new password ends the user's other sessions. The avatar is "
-        "a PNG, JPEG, WebP or GIF of at most 10 MiB; its middle is kept as a PNG of 256 pixels.",
+        about="All of it or nothing. A new password ends the user's other sessions, and with "
+        "`revoke_keys` revokes all API keys. The avatar is a"
+        "  PNG, JPEG, WebP or GIF of at most 10 MiB; its middle is kept as a PNG of 256 pixels.",
         body={
             "required": True,
             "content": {
@@ -153,6 +154,7 @@ PROFILE = (
             400: (
                 "No fields to update. Give username, password or avatar",
                 "old_password is required to update password",
+                "revoke_keys is for a change of the password",
                 "Avatar file too large. Maximum size is 10MB",
                 "Invalid avatar image",
                 "Invalid multipart body",
@@ -173,6 +175,7 @@ PROFILE = (
         errors={
             400: ("Password is required to delete account",),
             401: ("Incorrect password",),
+            409: (LAST_ADMIN,),
             429: GUESSES,
         },
     ),

@@ -60,7 +60,7 @@ FILES = (
                 ]
             },
         ),
-        about="Any number of files, in form fields of any name. There is a result for each, in "
+        about="One file or several, in form fields of any name. There is a result for each, in "
         "their order: one that is refused does not fail the others. What a file is is told from "
         "its bytes. The same bytes by the same user are the same file.",
         body={"required": True, "content": {FORM: content(ref("Uploads"))}},

@@ -9,6 +9,10 @@ from whisper_service.web.params import MAX_LIMIT, MAX_PAGE
 
 JSON = "application/json"
 FORM = "multipart/form-data"
+FORM_ERRORS = (
+    "Files must be sent as multipart/form-data",
+    "At most 20 files can be uploaded at once",
+)
 TEXT = "text/plain"
 ANYONE, USER, SESSION, ADMIN = "anyone", "user", "session", "admin"
 
@@ -169,8 +173,9 @@ def _shared_errors(described: Operation) -> dict[int, list[str]]:
         errors[409] = ["The request conflicts with another one"]
         errors[507] = ["The server's disk is full"]
     if described.body:
-        is_json = JSON in described.body["content"]
-        errors[400] = ["Invalid JSON body" if is_json else "Invalid multipart body"]
+        types = described.body["content"]
+        errors[400] = ["Invalid JSON body" if JSON in types else "Invalid multipart body"]
+        errors[400] += FORM_ERRORS if FORM in types else ()
         errors[413] = ["Request Entity Too Large"]
     if any(parameter["schema"] == ref("AnyUuid") for parameter in described.parameters):
         errors[400] = ["Invalid UUID format", *errors.get(400, ())]

@@ -107,6 +107,7 @@ _CHANGED: dict[str, Schema] = {
     "password": maybe(ref("NewPassword")),
     "new_password": {**maybe(ref("NewPassword")), "description": "The same as password."},
     "old_password": {"type": ["string", "null"], "description": "Wanted for a new password."},
+    "revoke_keys": {"type": ["boolean", "null"], "description": "With a password: all API keys."},
 }
 ACCOUNTS: dict[str, Schema] = {
     "NewAccount": record({"username": NAME, "password": ref("NewPassword")}),
@@ -146,7 +147,13 @@ ACCOUNTS: dict[str, Schema] = {
 }
 
 _HASH: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "BLAKE3"}
-_REJECTIONS = ["unsupported_content_type", "no_audio_stream", "empty_file", "file_too_large"]
+_REJECTIONS = [
+    "unsupported_content_type",
+    "no_audio_stream",
+    "empty_file",
+    "file_too_large",
+    "quota_exceeded",
+]
 _FILE: dict[str, Schema] = {
     "uuid": UUID,
     "filename": STRING,

@@ -30,7 +30,8 @@ SERVICE = (
         "Figures for Prometheus",
         {200: answer("Prometheus' text format", {TEXT: content(STRING)})},
         ANYONE,
-        "For requests from the same machine, unless the configuration lets everybody ask.",
+        "For requests from the same machine, by its name `localhost` or a loopback address and "
+        "not through a proxy, unless the configuration lets everybody ask.",
         errors={404: ("Not Found",)},
     ),
     Operation(

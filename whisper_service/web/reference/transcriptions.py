@@ -1,6 +1,7 @@
 """Transcriptions: ordered, looked at, waited for, deleted."""
 
 from whisper_service.formats import FORMATS
+from whisper_service.transcriptions import LATER
 from whisper_service.web.params import MAX_LIMIT
 from whisper_service.web.reference.notation import (
     ANYONE,
@@ -110,6 +111,10 @@ TRANSCRIPTIONS = (
                 "Model ggml-base.en knows English only, not de",
             ),
             404: ("File not found or access denied", "Model not found: ggml-none"),
+            429: (
+                f"You have 1000 unfinished transcriptions of at most 1000: {LATER}",
+                f"This file has 100 unfinished transcriptions of at most 100: {LATER}",
+            ),
         },
     ),
     Operation(
@@ -168,7 +173,7 @@ TRANSCRIPTIONS = (
     Operation(
         "DELETE /api/v1/transcribe/{uuid}",
         "deleteTranscription",
-        "Delete a transcription. One that runs is cancelled, and costs nothing",
+        "Delete a transcription. One that runs is cancelled, and costs what was transcribed",
         told(
             record({"message": STRING, "uuid": UUID, "model": STRING, "format": STRING}),
             {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service import confine, confined
-from whisper_service.confine import Limits
+from whisper_service import _sandboxed, sandbox
+from whisper_service.sandbox import Limits
 
 SECONDS = 30
 MIB = 1024**2
@@ -21,7 +21,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="of Linux alone")
 def run(limits: Limits, code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     program = [sys.executable, "-I", "-S", "-c", f"import os, resource, sys; {code}", *arguments]
     return subprocess.run(
-        [*confine.command(limits), *program],
+        [*sandbox.command(limits), *program],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -42,7 +42,7 @@ def test_a_program_gets_its_arguments_and_its_exit_code_comes_back() -> None:
 
 
 def test_no_limit_is_none() -> None:
-    for kind in confined.KINDS:
+    for kind in _sandboxed.KINDS:
         assert said(Limits(), f"resource.getrlimit({kind})") == str(resource.getrlimit(kind))
     assert said(Limits(), "os.nice(0)") == str(os.nice(0))
 
@@ -91,15 +91,17 @@ def test_no_core_is_dumped() -> None:
 
 @LINUX
 def test_it_is_the_first_to_go_when_memory_runs_out() -> None:
-    assert said(Limits(), "open('/proc/self/oom_score_adj').read()") == confined.OOM_SCORE.decode()
+    assert (
+        said(Limits(), "open('/proc/self/oom_score_adj').read()") == _sandboxed.OOM_SCORE.decode()
+    )
     mine = Path("/proc/self/oom_score_adj").read_text(encoding="ascii").strip()
-    assert mine != confined.OOM_SCORE.decode(), "the service itself is not"
+    assert mine != _sandboxed.OOM_SCORE.decode(), "the service itself is not"
 
 
 PARENT = """
 import subprocess, sys
-from whisper_service import confine
-command = confine.command(confine.Limits()) if sys.argv[1] == "confined" else []
+from whisper_service import sandbox
+command = sandbox.command(sandbox.Limits()) if sys.argv[1] == "limited" else []
 sleep = [sys.executable, "-I", "-S", "-c", "import time; print('here', flush=True); time.sleep(60)"]
 child = subprocess.Popen([*command, *sleep], stdout=subprocess.PIPE)
 child.stdout.readline()
@@ -128,13 +130,13 @@ def outlives_its_parent(kind: str, seconds: float) -> bool:
 
 @LINUX
 def test_a_child_dies_with_its_parent() -> None:
-    assert not outlives_its_parent("confined", SECONDS)
+    assert not outlives_its_parent("limited", SECONDS)
     assert outlives_its_parent("free", 0.5)
 
 
 @LINUX
 def test_a_child_whose_parent_is_gone_does_not_begin() -> None:
-    command = [*confine.command(Limits()), "/bin/echo", "begun"]
+    command = [*sandbox.command(Limits()), "/bin/echo", "begun"]
     command[command.index(str(os.getpid()))] = "1"
     ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "the parent is gone\n")

@@ -1,0 +1,23 @@
+"""The real ffmpeg, as a user has it, to make recordings with."""
+
+import subprocess
+from pathlib import Path
+
+from whisper_service import media
+
+
+def ffmpeg(*arguments: str | Path) -> None:
+    command = [media.FFMPEG, "-loglevel", "error", "-y", *map(str, arguments)]
+    subprocess.run(command, check=True, timeout=60)
+
+
+def quiet_flac(path: Path, seconds: int, *, claimed_seconds: int | None = None) -> Path:
+    """Make silence, half a byte of it for a second, that claims its own length or another."""
+    silence = f"anullsrc=channel_layout=mono:sample_rate=1000:duration={seconds}"
+    ffmpeg("-f", "lavfi", "-i", silence, "-frame_size", "65535", path)
+    content = bytearray(path.read_bytes())
+    # 36 bits of the first block, STREAMINFO (RFC 9639, 8.2).
+    samples = 1000 * (seconds if claimed_seconds is None else claimed_seconds)
+    content[21:26] = (int.from_bytes(content[21:26]) & ~(2**36 - 1) | samples).to_bytes(5)
+    path.write_bytes(content)
+    return path
