@@ -1,5 +1,6 @@
 """What the front door refuses before it has come, and whom it lets stay."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -272,7 +273,17 @@ def until_served(server: LiveServer, source: str) -> None:
             return
 
 
-def test_a_proxys_connections_count_for_whom_it_speaks(server: LiveServer) -> None:
+@pytest.mark.parametrize(
+    ("client", "same", "other"),
+    [
+        ("10.0.0.1", "10.0.0.1", "10.0.0.2"),
+        ("2001:db8::1", "[2001:db8::2]:4711", "2001:db8:0:1::1"),
+        ("10.0.0.3", "::ffff:10.0.0.3", "::ffff:10.0.0.4"),
+    ],
+)
+def test_a_proxys_connections_count_for_whom_it_speaks(
+    server: LiveServer, client: str, same: str, other: str
+) -> None:
     def asking(name: str, **more: str) -> bytes:
         told = {"X_Forwarded_For": f"10.9.9.9, {name}", **more}
         return head("POST", "/user/login", Content_Length=9, **told)
@@ -280,18 +291,35 @@ def test_a_proxys_connections_count_for_whom_it_speaks(server: LiveServer) -> No
     with ExitStack() as stack:
         busy = [stack.enter_context(connected(server, PROXY)) for _ in range(CROWD)]
         for wire in busy:
-            wire.send(asking("10.0.0.1", Expect="100-continue"))
+            wire.send(asking(client, Expect="100-continue"))
             assert wire.answer().status == 100  # so it is known
         with connected(server, PROXY) as wire:
-            refused = wire.asked(asking("10.0.0.1"))
+            refused = wire.asked(asking(same))
             assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         with connected(server, PROXY) as wire:
-            assert wire.asked(asking("10.0.0.2"), b"[1, 2, 3]").status == 400
+            assert wire.asked(asking(other), b"[1, 2, 3]").status == 400
         for wire in busy:  # what is kept for later counts for nobody
             assert wire.asked(b"[1, 2, 3]").status == 400
         for _ in range(3):
             wire = stack.enter_context(connected(server, PROXY))
-            assert wire.asked(asking("10.0.0.1"), b"[1, 2, 3]").status == 400
+            assert wire.asked(asking(client), b"[1, 2, 3]").status == 400
+
+
+def test_a_proxys_clients_have_limits_of_their_own(server: LiveServer, key: str) -> None:
+    body = json.dumps({"username": "ann", "password": "wrong"}).encode()
+
+    def statuses(client: str, source: str = PROXY) -> list[int]:
+        request = head(
+            "POST", "/user/login", Content_Length=len(body), X_Forwarded_For=f"10.9.9.9, {client}"
+        )
+        with connected(server, source) as wire:
+            return [wire.asked(request, body).status for _ in range(11)]
+
+    assert statuses("::ffff:192.0.2.7") == [401] * 10 + [429]
+    assert statuses("192.0.2.7") == [429] * 11
+    assert statuses("::ffff:192.0.2.8") == [401] * 10 + [429]
+    assert statuses("10.1.1.1", "127.0.0.8") == [401] * 10 + [429]
+    assert statuses("10.1.1.2", "127.0.0.8") == [429] * 11  # no proxy, so it is not believed
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,8 @@
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import pytest
 
 from whisper_service import passwords
@@ -39,3 +44,18 @@ def test_every_character_counts(password: str) -> None:
 def test_an_accent_may_be_composed_either_way() -> None:
     stored = passwords.hash_password("caf\u00e9", 4)
     assert passwords.matches("cafe\u0301", stored)
+
+
+@pytest.mark.parametrize(
+    "act", [partial(passwords.hash_password, GOOD), partial(passwords.burn_time, GOOD)]
+)
+def test_strangers_do_not_delay_a_known_name(act: Callable[[int], object]) -> None:
+    """Of those that came first, only as many are done as there are cores to do them."""
+    stored = passwords.hash_password(GOOD, 4)
+    passwords.burn_time(GOOD, 10)  # which makes what it compares with
+    many = 8 * (os.cpu_count() or 1)
+    with ThreadPoolExecutor(many) as pool:
+        strangers = [pool.submit(act, 10) for _ in range(many)]
+        strangers[0].result()
+        assert passwords.matches(GOOD, stored)
+        assert sum(stranger.done() for stranger in strangers) < many / 2

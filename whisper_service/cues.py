@@ -41,11 +41,13 @@ def _of_segment(segment: Segment, layout: Layout) -> Iterator[Cue]:
 
 def _lines(words: Sequence[Word], width: int) -> Iterator[list[Word]]:
     line: list[Word] = []
+    length = 0
     for word in words:
         for part in _parts(word, width):
-            if line and len(" ".join(each.text for each in [*line, part])) > width:
+            if line and length + 1 + len(part.text) > width:
                 yield line
                 line = []
+            length = len(part.text) + (length + 1 if line else 0)
             line.append(part)
     if line:
         yield line
@@ -61,8 +63,10 @@ def _words(segment: Segment) -> list[Word]:
 
 def _parts(word: Word, width: int) -> list[Word]:
     """Cut what is longer than a line, as text in a script without spaces is."""
+    if len(word.text) <= width:
+        return [word]
     texts = [word.text[start : start + width] for start in range(0, len(word.text), width)]
-    return [word] if len(texts) < 2 else _spread(texts, word.start, word.end, joint=0)
+    return _spread(texts, word.start, word.end, joint=0)
 
 
 def _spread(texts: Sequence[str], start: float, end: float, joint: int) -> list[Word]:

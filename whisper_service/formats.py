@@ -76,6 +76,10 @@ class Format:
     content_type: str
     ending: str
 
+    @property
+    def is_json(self) -> bool:
+        return self.content_type == "application/json"
+
 
 FORMATS = {
     "verbose_json": Format(verbose_json, "application/json", ".json"),

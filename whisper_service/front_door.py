@@ -6,7 +6,7 @@ waitress's connection with an end to that, and with one in order when the servic
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from waitress.server import BaseWSGIServer
 
 from whisper_service.dispatcher import SHORT
 from whisper_service.errors import RequestTimeout, TooManyRequests
+from whisper_service.limits import address_of, network_of
 from whisper_service.reception import PARSED_BYTES, Parser, Rules
 
 HEADER_SECONDS = 10.0
@@ -40,9 +41,9 @@ class Door:
         server.channel_class = partial(Channel, self)  # type: ignore[assignment]
         self._servers.append(server)
 
-    def is_crowded(self, address: str) -> bool:
-        """Tell whether more connections have come from an address than may."""
-        known = sum(channel.client == address for channel in self._channels())
+    def is_crowded(self, network: str) -> bool:
+        """Return whether more connections have come from a network than may."""
+        known = sum(channel.client == network for channel in self._channels())
         return known > self.rules.per_address
 
     def end_overdue(self) -> None:
@@ -95,25 +96,28 @@ class Channel(HTTPChannel):
         self._seen = (0.0, 0)  # when its pace was looked at, and what had come
         self._lingers_until: float | None = None
         super().__init__(server, *arguments, **more)
+        self._network = network_of(self.addr[0])
         self.parser_class = partial(Parser, door.rules, self)  # type: ignore[assignment]
         if not self._is_of_proxy and door.is_crowded(self.client):
             self.handle_close()
 
     @property
     def client(self) -> str:
-        """The address that it counts for: while a proxy's is busy, the one that the proxy told."""
+        """The network that it counts for: while a proxy's is busy, the one that the proxy told."""
         if self._is_of_proxy:
             return self._told if self._is_busy else ""
-        address: str = self.addr[0]
-        return address
+        return self._network
 
-    def know_client(self, headers: Mapping[str, str]) -> None:
+    def know_client(self, headers: MutableMapping[str, str]) -> None:
         """Count a connection of the proxy's for the client whose request it brings.
 
         Raises TooManyRequests when that one has too many.
         """
         if self._is_of_proxy:
-            self._told = headers.get("X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+            client = address_of(headers.get("X_FORWARDED_FOR", "").rpartition(",")[2])
+            if client:  # waitress takes ::ffff:192.0.2.1 for the address ::ffff and a port
+                headers["X_FORWARDED_FOR"] = client
+            self._told = network_of(client)
             if self._told and self._door.is_crowded(self._told):
                 raise TooManyRequests("Too many connections", 1)
 

@@ -1,68 +1,144 @@
-"""Per-caller limits on password attempts."""
+"""Per-caller limits on waiting requests, CPU time and password attempts."""
 
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from whisper_service.errors import TooManyRequests, Unauthenticated
 
 MINUTE = 60.0
 MAX_KEYS = 100_000
+IPV6_PREFIX = 64
 
 
-class FailureLimit:
-    """Allows so many failures a minute for each key, counted over the minute that has passed."""
+def address_of(text: str) -> str:
+    """Return the IP address in an item of X-Forwarded-For, as proxies write it.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._failures: dict[str, deque[float]] = {}
+    Quotes, brackets and a port are left out, and an IPv4-mapped IPv6 address (RFC 4291, section
+    2.5.5.2) becomes the IPv4 address. What is no address is returned without its port.
+    """
+    host = text.strip().strip('"')
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        parsed = ip_address(host)
+    except ValueError:
+        return host
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+def network_of(text: str) -> str:
+    """Return what an address counts as in limits: an IPv6 address as its /64 network.
+
+    Every subscriber gets at least a /64 (RFC 6177), so addresses within it are free to change. The
+    forms that `address_of` reads are the same address.
+    """
+    address = address_of(text)
+    try:
+        return str(IPv6Network((int(IPv6Address(address)), IPV6_PREFIX), strict=False))
+    except ValueError:
+        return address
+
+
+class ConcurrencyLimit:
+    """Limits how many requests hold a place at once: `total` in all, `per_key` of one key."""
+
+    def __init__(self, total: int, per_key: int) -> None:
+        self._total = total
+        self._per_key = per_key
+        self._held: Counter[Hashable] = Counter()
         self._lock = threading.Lock()
 
-    @contextmanager
-    def attempt(self, key: str) -> Iterator[None]:
-        """Count an attempt as a failure until it has ended in anything but Unauthenticated.
+    def acquire(self, key: Hashable) -> bool:
+        """Take a place unless all are taken. Return whether there was one."""
+        with self._lock:
+            if self._held.total() >= self._total or self._held[key] >= self._per_key:
+                return False
+            self._held[key] += 1
+            return True
 
-        Raises TooManyRequests when the key has none left: attempts under way count as well, so
-        that many at once are no way around.
+    def release(self, key: Hashable) -> None:
+        with self._lock:
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
+
+    @contextmanager
+    def place(self, key: Hashable, refusal: TooManyRequests) -> Iterator[None]:
+        """Hold a place inside. Raises `refusal` when there is none."""
+        if not self.acquire(key):
+            raise refusal
+        try:
+            yield
+        finally:
+            self.release(key)
+
+
+class RateLimit:
+    """Limits how often something happens for each key within any 60 seconds."""
+
+    def __init__(self, limit: int, refusal: str) -> None:
+        self._limit = limit
+        self._refusal = refusal
+        self._times: dict[Hashable, deque[float]] = {}
+        self._lock = threading.Lock()
+
+    def count(self, key: Hashable) -> float:
+        """Count one more, and return its time.
+
+        Raises TooManyRequests, which begins with the `refusal`, when the key has none left.
         """
         now = time.monotonic()
         with self._lock:
-            self._begin(key, now)
+            if len(self._times) >= MAX_KEYS:
+                self._prune(now)
+            times = self._times.setdefault(key, deque())
+            while times and times[0] <= now - MINUTE:
+                times.popleft()
+            if len(times) >= self._limit:
+                seconds = int(times[0] + MINUTE - now) + 1
+                raise TooManyRequests(f"{self._refusal}. Try again in {seconds} seconds", seconds)
+            times.append(now)
+        return now
+
+    def uncount(self, key: Hashable, moment: float) -> None:
+        with self._lock, suppress(KeyError, ValueError):
+            self._times[key].remove(moment)
+
+    def _prune(self, now: float) -> None:
+        """Drop the keys that have nothing recent, and the oldest half if all have."""
+        recent = {
+            key: times for key, times in self._times.items() if times and times[-1] > now - MINUTE
+        }
+        for key in list(recent)[: max(0, len(recent) - MAX_KEYS // 2)]:
+            del recent[key]
+        self._times = recent
+
+
+class FailedLoginLimiter(RateLimit):
+    """Limits the failed password checks of each key within any 60 seconds."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, "Too many failed attempts")
+
+    @contextmanager
+    def attempt(self, key: Hashable) -> Iterator[None]:
+        """Check a password inside. The attempt counts as failed if it raises Unauthenticated.
+
+        Attempts in progress count too, so that concurrent ones cannot exceed the limit. Raises
+        TooManyRequests when the key has none left.
+        """
+        moment = self.count(key)
         try:
             yield
         except Unauthenticated:
             raise
         except BaseException:
-            self._forgive(key, now)
+            self.uncount(key, moment)
             raise
-        self._forgive(key, now)
-
-    def _forgive(self, key: str, moment: float) -> None:
-        with self._lock, suppress(KeyError, ValueError):
-            self._failures[key].remove(moment)
-
-    def _begin(self, key: str, now: float) -> None:
-        if len(self._failures) >= MAX_KEYS:
-            self._forget(now)
-        failures = self._failures.setdefault(key, deque())
-        while failures and failures[0] <= now - MINUTE:
-            failures.popleft()
-        if len(failures) >= self._most:
-            seconds = int(failures[0] + MINUTE - now) + 1
-            raise TooManyRequests(
-                f"Too many failed attempts. Try again in {seconds} seconds", seconds
-            )
-        failures.append(now)
-
-    def _forget(self, now: float) -> None:
-        """Drop the keys whose failures are all old, and the oldest if none is."""
-        recent = {
-            key: failures
-            for key, failures in self._failures.items()
-            if failures and failures[-1] > now - MINUTE
-        }
-        for key in list(recent)[: max(0, len(recent) - MAX_KEYS // 2)]:
-            del recent[key]
-        self._failures = recent
+        self.uncount(key, moment)

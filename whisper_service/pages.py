@@ -1,4 +1,4 @@
-"""Lists in pages, newest first."""
+"""Lists in pages."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -25,6 +25,10 @@ class Page(Generic[Row]):
 def newest_first(
     query: "ModelSelect[Row]", ids: IntegerField, number: int, limit: int
 ) -> Page[Row]:
-    """Take a page of `limit` rows by their `ids`. A number past the end gives an empty one."""
-    rows = query.order_by(ids.desc()).paginate(number, limit)
-    return Page(list(rows), number, limit, query.count())
+    """Take a page of `limit` rows, by their `ids` from the highest to the lowest."""
+    return page_of(query.order_by(ids.desc()), number, limit)
+
+
+def page_of(query: "ModelSelect[Row]", number: int, limit: int) -> Page[Row]:
+    """Take a page of `limit` rows in the query's order, none for a number past the end."""
+    return Page(list(query.paginate(number, limit)), number, limit, query.count())

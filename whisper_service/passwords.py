@@ -4,8 +4,10 @@ import base64
 import hashlib
 import os
 import sys
+import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 
 import bcrypt
@@ -24,7 +26,11 @@ def _step_back() -> None:
 
 # A hash takes a core for a quarter of a second: no more at once than there are cores, those who
 # asked first before others, and short requests before all of them.
-_hashers = ThreadPoolExecutor(os.cpu_count() or 1, "passwords", _step_back)
+_CORES = os.cpu_count() or 1
+_hashers = ThreadPoolExecutor(_CORES, "passwords", _step_back)
+# Registrations and logins with names that nobody has wait here, so that however many they are a
+# known name's password finds a core.
+_strangers = threading.Semaphore(max(1, _CORES - 1))
 
 
 def check_strength(password: str, rules: Auth) -> None:
@@ -45,8 +51,11 @@ def check_strength(password: str, rules: Auth) -> None:
             raise InvalidRequest(f"Password must contain at least {needed} {kind}")
 
 
-def hash_password(password: str, cost: int) -> str:
-    return _hashers.submit(bcrypt.hashpw, _digest(password), bcrypt.gensalt(cost)).result().decode()
+def hash_password(password: str, cost: int, *, is_known: bool = False) -> str:
+    """Hash a new password: of an account that exists if `is_known`, or else of a new one."""
+    with nullcontext() if is_known else _strangers:
+        hashed = _hashers.submit(bcrypt.hashpw, _digest(password), bcrypt.gensalt(cost)).result()
+    return hashed.decode()
 
 
 def matches(password: str, password_hash: str) -> bool:
@@ -55,7 +64,9 @@ def matches(password: str, password_hash: str) -> bool:
 
 def burn_time(password: str, cost: int) -> None:
     """Take as long as `matches` does, for a user who does not exist."""
-    matches(password, _nobody(cost))
+    nobody = _nobody(cost)
+    with _strangers:
+        matches(password, nobody)
 
 
 @cache

@@ -5,7 +5,7 @@ disk: this is its parser with the rules that have to hold earlier.
 """
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -61,8 +61,11 @@ class Connection(Protocol):
     def is_last(self) -> bool:
         """Tell whether no other request is answered after this one."""
 
-    def know_client(self, headers: Mapping[str, str]) -> None:
-        """Take note of whom a proxy speaks for. Raises TooManyRequests."""
+    def know_client(self, headers: MutableMapping[str, str]) -> None:
+        """Take note of whom a proxy speaks for, and leave that alone in `headers`.
+
+        Raises TooManyRequests.
+        """
 
 
 class ErrorResponse:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from whisper_service import billing, checkpoints, files, ids, languages
@@ -12,6 +13,7 @@ from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.formats import ORDERED
 from whisper_service.model_files import ModelFile
 from whisper_service.options import Options
+from whisper_service.pages import Page, page_of
 from whisper_service.tables import File, StoredTranscript, Transcription, User
 from whisper_service.transcript import Transcript
 
@@ -88,16 +90,53 @@ def find(uuid: str) -> Transcription | None:
     return Transcription(**dict(zip(_NAMES, values, strict=True))) if values else None
 
 
-def find_of_file(file_uuid: str) -> list[Transcription]:
-    """List a file's transcriptions, oldest first. Raises NotFound when there is no such file."""
-    found = list(
-        Transcription.select()
-        .where(Transcription.file_uuid == file_uuid)
+def of_file(file_uuid: str, number: int, limit: int) -> Page[Transcription]:
+    """Return a page of a file's transcriptions, oldest first.
+
+    Raises NotFound when there is no such file.
+    """
+    query = Transcription.select().where(Transcription.file_uuid == file_uuid)
+    page = page_of(query.order_by(Transcription.id), number, limit)
+    if not page.total and not File.select().where(File.uuid == file_uuid).exists():
+        raise NotFound("Transcription not found")
+    return page
+
+
+def with_transcripts(
+    rows: Sequence[Transcription], max_length: int
+) -> list[tuple[Transcription, str | None]]:
+    """Return rows of one file, the completed ones with their stored transcripts.
+
+    After the first transcript, the one that would make it more than `max_length` characters in all,
+    and whatever follows it, are None. Rows that were deleted since they were read are left out.
+    """
+    completed = [row.id for row in rows if row.transcript_id is not None]
+    loaded = _load(rows[0].file_uuid, completed, max_length) if completed else {}
+    return [
+        (row, loaded.get(row.id)) for row in rows if row.transcript_id is None or row.id in loaded
+    ]
+
+
+def _load(file_uuid: str, row_ids: Sequence[int], max_length: int) -> dict[int, str | None]:
+    """Load transcripts by the ids of their transcriptions, which ascend."""
+    query = (
+        Transcription.select(Transcription.id, StoredTranscript.data)
+        .join(StoredTranscript, on=(StoredTranscript.id == Transcription.transcript_id))
+        .where(
+            Transcription.file_uuid == file_uuid, Transcription.id.between(row_ids[0], row_ids[-1])
+        )
         .order_by(Transcription.id)
     )
-    if not found and not File.select().where(File.uuid == file_uuid).exists():
-        raise NotFound("Transcription not found")
-    return found
+    loaded: dict[int, str | None] = {}
+    length = 0
+    # SQLite reads a row when it is asked for it, so that no more is read than is wanted.
+    with closing(database.execute_sql(*query.sql())) as cursor:  # type: ignore[no-untyped-call]
+        for row_id, data in cursor:
+            length += len(data)
+            if loaded and length > max_length:
+                return loaded | dict.fromkeys(each for each in row_ids if each >= row_id)
+            loaded[row_id] = data
+    return loaded
 
 
 def delete(user: User, uuid: str) -> Transcription:
@@ -120,11 +159,15 @@ def delete(user: User, uuid: str) -> Transcription:
 
 
 def transcript_of(transcription: Transcription) -> Transcript | None:
-    """Load what was heard; None until the transcription is completed."""
-    if transcription.transcript_id is None:
-        return None
-    stored = StoredTranscript.get_by_id(transcription.transcript_id)
-    return Transcript.from_json(stored.data)
+    """Load what was heard; None until the transcription is completed, and after its deletion."""
+    data = stored(transcription)
+    return Transcript.from_json(data) if data is not None else None
+
+
+def stored(transcription: Transcription) -> str | None:
+    """Load a transcript's JSON; None until it is completed, and after its deletion."""
+    row = StoredTranscript.get_or_none(StoredTranscript.id == transcription.transcript_id)
+    return row.data if row else None
 
 
 def _check_unfinished(file: File, new: int, limits: Limits) -> None:

@@ -43,10 +43,7 @@ def register(
     Raises InvalidRequest for a name or password against the rules, Conflict for a name that is
     taken, whatever its case.
     """
-    check_username(username)
-    passwords.check_strength(password, rules)
-    if find(username):
-        raise Conflict("Username already exists")
+    check_new(username, password, rules)
     password_hash = passwords.hash_password(password, rules.bcrypt_cost)
     try:
         with write_transaction():
@@ -61,6 +58,14 @@ def register(
     except IntegrityError as error:
         raise Conflict("Username already exists") from error
     return user
+
+
+def check_new(username: str, password: str, rules: Auth) -> None:
+    """Raise InvalidRequest or Conflict if no account can be registered with these."""
+    check_username(username)
+    passwords.check_strength(password, rules)
+    if find(username):
+        raise Conflict("Username already exists")
 
 
 def authenticate(username: str, password: str, rules: Auth) -> User:
@@ -197,7 +202,9 @@ def _new_values(user: User, change: ProfileChange, rules: Auth) -> dict[str, str
         passwords.check_strength(change.password, rules)
         if not passwords.matches(change.old_password, user.password_hash):
             raise Unauthenticated(INCORRECT)
-        values["password_hash"] = passwords.hash_password(change.password, rules.bcrypt_cost)
+        values["password_hash"] = passwords.hash_password(
+            change.password, rules.bcrypt_cost, is_known=True
+        )
     return values
 
 

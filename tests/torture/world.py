@@ -16,7 +16,7 @@ from tests.speech import DATA
 from tests.support.accounts import make_admin
 from tests.test_media import ffmpeg
 from whisper_service import db
-from whisper_service.limits import FailureLimit
+from whisper_service.limits import FailedLoginLimiter, RateLimit
 from whisper_service.tables import ApiToken, Transcription, User
 
 RECORDING = (DATA / "austen-0880.wav").read_bytes()
@@ -73,7 +73,9 @@ class World:
         self.app = service.client.application
         self.app.testing = False  # so that an exception becomes an answer, as it does when served
         limits = self.app.extensions["services"]  # wrong passwords are to be looked at, all of them
-        limits.failures_of_account = limits.failures_from_address = FailureLimit(10**9)
+        for name, limit in vars(limits).items():
+            if isinstance(limit, RateLimit):
+                setattr(limits, name, FailedLoginLimiter(10**9))
         self.picture = self._draw(folder / "picture.png")
         self.admin, self.ann, self.bob = map(service.register, ("admin", "ann", "bob"))
         make_admin("admin")

@@ -99,16 +99,61 @@ def test_waiting_ends_after_its_time(service: Service, ann: Api, short: str) -> 
     assert 1 <= time.monotonic() - started < 10
 
 
+def source(address: str) -> dict[str, Any]:
+    return {"environ_overrides": {"REMOTE_ADDR": address}}
+
+
+def take_places(service: Service, uuid: str, address: str) -> list[Any]:
+    """Open as many streams as an address gets, and return them."""
+    streams: list[Any] = []
+    while True:
+        path = f"/api/v1/transcribe/{uuid}/events"
+        answer = service.client.get(path, **source(address))
+        if answer.status_code == 429:
+            assert answer.text == "Too many requests are waiting. Ask for the status instead"
+            assert answer.headers["Retry-After"] == "5"
+            return streams
+        streams.append(answer)
+
+
 def test_no_more_wait_than_may(service: Service, ann: Api, short: str) -> None:
     uuid = order(ann, short)
-    places = service.client.application.extensions["services"].waiting
-    while places.acquire(blocking=False):
+    half = service.settings.server.threads // 4
+    streams = take_places(service, uuid, "2001:db8::1")
+    assert len(streams) == half
+    assert not take_places(service, uuid, "2001:db8::2")
+    streams += take_places(service, uuid, "192.0.2.1")
+    assert len(streams) == 2 * half
+    assert not take_places(service, uuid, "192.0.2.2")
+    answer = service.anyone.get(f"/transcribe/{uuid}?wait=60", **source("192.0.2.2"))
+    assert answer["status"] == "pending"
+    streams.pop().close()
+    assert len(take_places(service, uuid, "192.0.2.2")) == 1
+    for stream in streams:
+        stream.close()
+
+
+def test_waiting_takes_no_place_from_openais_clients(
+    service: Service, ann: Api, short: str
+) -> None:
+    uuid = order(ann, short)
+    streams = [
+        stream for number in range(3) for stream in take_places(service, uuid, f"192.0.2.{number}")
+    ]
+    openai = replace(ann, prefix="/v1")
+    form = {"data": {"model": "ggml-tiny.en"}, "content_type": "multipart/form-data"}
+    answer = openai.call("POST", "/audio/transcriptions", expect=400, **form)
+    assert answer.json["error"]["message"] == "Missing file"
+    places = service.client.application.extensions["services"].transcribing
+    while places.acquire("192.0.2.1"):
         pass
-    started = time.monotonic()
-    assert service.anyone.get(f"/transcribe/{uuid}?wait=30")["status"] == "pending"
-    assert time.monotonic() - started < 10
-    message = service.anyone.error("GET", f"/transcribe/{uuid}/events", 429)
-    assert message == "Too many requests are waiting. Ask for the status instead"
+    refused = openai.call(
+        "POST", "/audio/transcriptions", expect=429, **form, **source("192.0.2.1")
+    )
+    assert refused.headers["Retry-After"] == "5"
+    openai.call("POST", "/audio/transcriptions", expect=400, **form)
+    for stream in streams:
+        stream.close()
 
 
 @pytest.mark.parametrize("wait", ["0", "61", "x", "-1", "1.5"])
@@ -139,14 +184,13 @@ def test_events_end_with_a_deletion_and_free_their_place(
 ) -> None:
     uuid = order(ann, short)
     places = service.client.application.extensions["services"].waiting
-    before = places._value
     with ThreadPoolExecutor(1) as pool:
         stream = pool.submit(fresh(service).call, "GET", f"/transcribe/{uuid}/events")
         later(
             lambda: replace(ann, client=fresh(service).client).call("DELETE", f"/transcribe/{uuid}")
         )
         assert stream.result(20).text.count("event: status") == 1
-    assert places._value == before
+    assert not places._held
     assert (
         service.anyone.error("GET", f"/transcribe/{uuid}/events", 404) == "Transcription not found"
     )

@@ -56,7 +56,10 @@ def test_the_result_is_public_by_either_uuid(service: Service, ann: Api, file_uu
 
 
 def test_a_file_without_transcriptions_has_an_empty_list(service: Service, file_uuid: str) -> None:
-    assert service.anyone.get(f"/transcribe/{file_uuid}") == {"transcriptions": []}
+    assert service.anyone.get(f"/transcribe/{file_uuid}") == {
+        "transcriptions": [],
+        "pagination": {"page": 1, "limit": 100, "total_count": 0, "total_pages": 0},
+    }
 
 
 def test_what_is_not_there_is_a_404(service: Service) -> None:

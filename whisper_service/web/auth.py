@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from flask import Flask, g, request
 
 from whisper_service import api_tokens, ids, sessions
 from whisper_service.credentials import GONE
 from whisper_service.errors import Forbidden, InvalidRequest, Unauthenticated
+from whisper_service.limits import network_of
 from whisper_service.tables import User
 from whisper_service.web.services import services
 
@@ -53,18 +55,33 @@ def current_session() -> str | None:
     return session
 
 
+def current_credential() -> str:
+    """Return the id of the session or the API key that the caller showed, however it is spelled."""
+    return _secret(request.headers.get("Authorization", ""))[1]
+
+
+def current_network() -> str:
+    """Return what the caller's address counts as in limits."""
+    return network_of(request.remote_addr or "")
+
+
 def authenticate(header: str, session_hours: int) -> tuple[User, str | None]:
     """Find who an Authorization header stands for, and their session unless it is an API key.
 
     Raises Unauthenticated.
     """
-    found = _HEADER.fullmatch(header.strip())
-    try:
-        secret = ids.parse(found["secret"]) if found else ""
-    except InvalidRequest:
-        secret = ""
-    session = secret if found and found["scheme"].lower() == "basic" else None
+    scheme, secret = _secret(header)
+    session = secret if scheme == "basic" else None
     user = sessions.find_user(secret, session_hours) if session else api_tokens.find_user(secret)
     if user is None:
         raise Unauthenticated(GONE)
     return user, session
+
+
+def _secret(header: str) -> tuple[str, str]:
+    """Return the scheme and the id in an Authorization header, both empty if it has none."""
+    found = _HEADER.fullmatch(header.strip())
+    if found:
+        with suppress(InvalidRequest):
+            return found["scheme"].lower(), ids.parse(found["secret"])
+    return "", ""

@@ -30,7 +30,7 @@ from whisper_service.tables import Transcription
 from whisper_service.transcript import Transcript
 from whisper_service.transcriptions import Order
 from whisper_service.web import forms, params, waiting
-from whisper_service.web.auth import current_user
+from whisper_service.web.auth import current_network, current_user
 from whisper_service.web.services import services
 
 private = Blueprint("openai", __name__)
@@ -125,13 +125,9 @@ def _ordered(file_uuid: str, order: Order) -> Transcription:
 @contextmanager
 def _place() -> Iterator[None]:
     """Be one of the threads that may wait. Raises TooManyRequests when there are enough."""
-    places = services().waiting
-    if not places.acquire(blocking=False):
-        raise TooManyRequests("The server is busy. Try again in a few seconds", 5)
-    try:
+    refusal = TooManyRequests("The server is busy. Try again in a few seconds", 5)
+    with services().transcribing.place(current_network(), refusal):
         yield
-    finally:
-        places.release()
 
 
 def _wait(uuid: str) -> Transcript:

@@ -104,12 +104,12 @@ def query_whole(name: str, most: int) -> int | None:
     return value
 
 
-def page() -> tuple[int, int]:
+def page(default_limit: int = 10) -> tuple[int, int]:
     """Read which page of a list is wanted, and how many rows a page has."""
     number = _query_whole("page", 1)
     if number is None or not 1 <= number <= MAX_PAGE:
         raise InvalidRequest("page must be a positive integer")
-    limit = _query_whole("limit", 10)
+    limit = _query_whole("limit", default_limit)
     if limit is None or not 1 <= limit <= MAX_LIMIT:
         raise InvalidRequest(f"limit must be an integer between 1 and {MAX_LIMIT}")
     return number, limit

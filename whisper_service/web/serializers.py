@@ -1,15 +1,16 @@
 """Rows as the JSON that clients see."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from whisper_service import billing, formats, jobs, transcriptions
+from whisper_service import billing, jobs
 from whisper_service.admin import Statistics
-from whisper_service.cues import Layout
 from whisper_service.pages import Page
 from whisper_service.runs import Progress
 from whisper_service.tables import ApiToken, File, Session, Transcription, User
+from whisper_service.web.rendering import Rendered
 from whisper_service.worker import Worker
 
 
@@ -111,32 +112,42 @@ def rejected_file(filename: str, code: str, message: str) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class View:
-    """How a finished transcription is to be rendered: `format` None is the one of its order."""
+def transcription(
+    row: Transcription, shown_format: str, rendered: Rendered | None, worker: Worker
+) -> dict[str, Any]:
+    """Return one, for `to_json`. A failed one has its error, an unfinished one its progress.
 
-    format: str | None
-    layout: Layout
-
-
-def transcription(row: Transcription, view: View, worker: Worker) -> dict[str, Any]:
-    """Render one. A failed one tells why instead of what it holds; an unfinished one how it is."""
-    transcript = transcriptions.transcript_of(row)
+    A completed one without its `rendered` result says that its data are left out.
+    """
     answer: dict[str, Any] = {
         "uuid": row.uuid,
         "file_uuid": row.file_uuid,
         "model": row.model,
-        "language": transcript.language if transcript else row.language,
-        "format": view.format or row.format,
+        "language": rendered.language if rendered else row.language,
+        "format": shown_format,
         "status": row.status,
     }
     if row.status == "failed":
         answer["error"] = row.error
     answer["processed_at"] = timestamp(row.processed_at)
     if row.status != "failed":
-        render = formats.FORMATS[view.format or row.format].render
-        answer["data"] = render(transcript, view.layout) if transcript else None
+        answer["data"] = rendered.data if rendered else None
+    if row.status == "completed" and rendered is None:
+        answer["data_omitted"] = True
     return answer | _under_way(row, worker)
+
+
+def to_json(answer: Mapping[str, Any]) -> bytes:
+    """Encode an answer compactly. A value that is bytes is JSON already."""
+    fields = (
+        _compact(name) + b":" + (value if isinstance(value, bytes) else _compact(value))
+        for name, value in answer.items()
+    )
+    return b"{%s}" % b",".join(fields)
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _under_way(row: Transcription, worker: Worker) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """What the routes need of the running service."""
 
-import threading
 from typing import cast
 
 from flask import current_app
 
 from whisper_service.config import Config
-from whisper_service.limits import FailureLimit
+from whisper_service.limits import ConcurrencyLimit, FailedLoginLimiter, RateLimit
 from whisper_service.storage import Storage
+from whisper_service.web.rendering import Renderer
 from whisper_service.worker import Worker
 
 
@@ -18,10 +18,17 @@ class Services:
         self.config = config
         self.storage = storage
         self.worker = worker
-        # Requests that wait for something to happen hold a thread; others have to find one.
-        self.waiting = threading.Semaphore(config.server.threads // 2)
-        self.failures_of_account = FailureLimit(config.auth.failures_per_account)
-        self.failures_from_address = FailureLimit(config.auth.failures_per_address)
+        # A request that waits for something to happen holds a thread meanwhile. One address gets
+        # half of the places, and there are others for /v1, so that nobody takes them all.
+        threads, auth = config.server.threads, config.auth
+        self.waiting = ConcurrencyLimit(threads // 2, threads // 4)
+        self.transcribing = ConcurrencyLimit(threads // 2, threads // 4)
+        self.registrations = RateLimit(auth.registrations_per_address, "Too many registrations")
+        self.failures_from_address = FailedLoginLimiter(auth.failures_per_address)
+        self.failures_of_account_from_address = FailedLoginLimiter(auth.failures_per_account)
+        self.failures_of_account = FailedLoginLimiter(auth.failures_per_account_total)
+        self.failures_of_credential = FailedLoginLimiter(auth.failures_per_account)
+        self.renderer = Renderer()
 
 
 def services() -> Services:

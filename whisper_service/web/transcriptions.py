@@ -1,6 +1,5 @@
 """Transcriptions."""
 
-import json
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -13,12 +12,14 @@ from whisper_service.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 from whisper_service.tables import Transcription
 from whisper_service.transcriptions import Order
 from whisper_service.web import params, serializers, waiting
-from whisper_service.web.auth import current_user
-from whisper_service.web.serializers import View
-from whisper_service.web.services import services
+from whisper_service.web.auth import current_network, current_user
+from whisper_service.web.rendering import Rendered, View, result_key
+from whisper_service.web.services import Services, services
 
 MAX_LINE_WIDTH, MAX_LINE_COUNT = 1000, 100
 MAX_WAIT = 60  # seconds
+# Characters of stored transcripts in one answer: their rendering takes a second.
+MAX_LIST_LENGTH = 8 * 1024**2
 
 public = Blueprint("results", __name__)
 private = Blueprint("transcriptions", __name__)
@@ -58,7 +59,7 @@ def delete(uuid: str) -> dict[str, Any]:
 
 
 @public.get("/transcribe/<uuid>")
-def result(uuid: str) -> dict[str, Any] | Response:
+def result(uuid: str) -> Response:
     """Answer with the one transcription, or with all of a file when it is a file's uuid.
 
     What is finished is rendered in its own format, or in any other that the query asks for.
@@ -67,14 +68,12 @@ def result(uuid: str) -> dict[str, Any] | Response:
     view = _view()
     row = transcriptions.find(uuid)
     if row is None:
-        rows = transcriptions.find_of_file(uuid)
-        worker = services().worker
-        return {"transcriptions": [serializers.transcription(row, view, worker) for row in rows]}
+        return _of_file(uuid, view)
     if params.flag("download"):
         return _as_file(row, view)
     seconds = params.query_whole("wait", MAX_WAIT) or 0
     is_gone = waiting.disconnect_check()
-    return waiting.until_changed(services(), _look(uuid, view), is_gone, seconds)
+    return _json(waiting.until_changed(services(), _look(uuid, view), is_gone, seconds))
 
 
 @public.get("/transcribe/<uuid>/events")
@@ -88,15 +87,61 @@ def events(uuid: str) -> Response:
 
 
 def _look(uuid: str, view: View) -> waiting.Look:
-    worker = services().worker
+    running, network = services(), current_network()
 
-    def look() -> dict[str, Any]:
+    def look(*, admitted: bool = False) -> dict[str, Any]:
         row = transcriptions.find(uuid)
         if row is None:
             raise NotFound("Transcription not found")
-        return serializers.transcription(row, view, worker)
+        rendered = _rendered(row, view, running, None if admitted else network)
+        return serializers.transcription(row, view.format_of(row), rendered, running.worker)
 
     return look
+
+
+def _rendered(
+    row: Transcription, view: View, running: Services, network: str | None
+) -> Rendered | None:
+    """Return the result, None until it is completed.
+
+    Raises NotFound for one that was deleted since the row was read, TooManyRequests.
+    """
+    if row.transcript_id is None:
+        return None
+    key = result_key(row, view)
+    found = running.renderer.cached(key)
+    if found:
+        return found
+    stored = transcriptions.stored(row)
+    if stored is None:
+        raise NotFound("Transcription not found")
+    return running.renderer.render({key: stored}, network)[key]
+
+
+def _of_file(uuid: str, view: View) -> Response:
+    """Answer with a page of a file's transcriptions, and the data of as many as are not too long.
+
+    Those whose transcript was deleted since the rows were read are left out.
+    """
+    page = transcriptions.of_file(uuid, *params.page(params.MAX_LIMIT))
+    rows = transcriptions.with_transcripts(page.rows, MAX_LIST_LENGTH)
+    stored = {result_key(row, view): data for row, data in rows if data is not None}
+    results = services().renderer.render(stored, current_network())
+    listed = [
+        serializers.transcription(
+            row,
+            view.format_of(row),
+            None if data is None else results[result_key(row, view)],
+            services().worker,
+        )
+        for row, data in rows
+    ]
+    items = b",".join(map(serializers.to_json, listed))
+    return _json({"transcriptions": b"[%s]" % items, "pagination": serializers.pagination(page)})
+
+
+def _json(answer: dict[str, Any]) -> Response:
+    return Response(serializers.to_json(answer), mimetype="application/json")
 
 
 def _options(body: dict[str, Any]) -> Options:
@@ -126,14 +171,12 @@ def _view() -> View:
 
 
 def _as_file(row: Transcription, view: View) -> Response:
-    """Give the rendered text alone, under a name to save it by."""
-    transcript = transcriptions.transcript_of(row)
-    if transcript is None:
+    """Return the rendered text alone, under a name to save it by."""
+    rendered = _rendered(row, view, services(), current_network())
+    if rendered is None:
         raise Conflict(f"The transcription is {row.status}")
-    kind = FORMATS[view.format or row.format]
-    data = kind.render(transcript, view.layout)
-    is_json = kind.content_type == "application/json"
-    text = json.dumps(data, ensure_ascii=False) if is_json else f"{data['text']}\n"
+    kind = FORMATS[view.format_of(row)]
+    text = rendered.data if kind.is_json else f"{rendered.text}\n"
     response = Response(text, content_type=f"{kind.content_type}; charset=utf-8")
     name = f"{row.uuid}{kind.ending}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -12,7 +12,12 @@ from whisper_service.storage import IncomingFile
 from whisper_service.tables import User
 from whisper_service.users import ProfileChange
 from whisper_service.web import forms, params, serializers
-from whisper_service.web.auth import current_session, current_user
+from whisper_service.web.auth import (
+    current_credential,
+    current_network,
+    current_session,
+    current_user,
+)
 from whisper_service.web.services import services
 
 public = Blueprint("accounts", __name__)
@@ -22,8 +27,10 @@ private = Blueprint("account", __name__)
 @public.post("/user/register")
 def register() -> dict[str, Any]:
     config = services().config
-    credentials = _credentials()
-    user = users.register(*credentials, config.auth, config.billing.initial_token_balance)
+    username, password = _credentials()
+    users.check_new(username, password, config.auth)  # what this refuses costs no hash
+    services().registrations.count(current_network())
+    user = users.register(username, password, config.auth, config.billing.initial_token_balance)
     return {
         "message": "User registered and logged in successfully",
         "username": user.username,
@@ -35,7 +42,7 @@ def register() -> dict[str, Any]:
 @public.post("/user/login")
 def login() -> dict[str, Any]:
     username, password = _credentials()
-    with _guess(username):
+    with _login_attempt(username):
         user = users.authenticate(username, password, services().config.auth)
     return {
         "message": "Login successful",
@@ -85,7 +92,7 @@ def update() -> dict[str, Any]:
 def delete() -> dict[str, Any]:
     missing = "Password is required to delete account"
     password = params.text(params.json_object(optional=True), "password", missing=missing)
-    with _guess(current_user().username):
+    with _own_password_attempt():
         users.delete(current_user(), password, services().storage)
     return {"message": "Account deleted successfully"}
 
@@ -120,22 +127,39 @@ def _change(
 def _update(change: ProfileChange) -> dict[str, Any]:
     rules = services().config.auth
     user, session = current_user(), current_session()
-    with _guess(user.username) if change.password else nullcontext():
+    with _own_password_attempt() if change.password else nullcontext():
         fields = users.update(user, change, rules, services().storage, session)
     return {"message": "Profile updated successfully", "updated_fields": fields}
 
 
 @contextmanager
-def _guess(username: str) -> Iterator[None]:
-    """Check a password inside, which takes a processor a while and may be a guess.
+def _login_attempt(username: str) -> Iterator[None]:
+    """Check inside whether a stranger knows a password. Raises TooManyRequests.
 
-    Raises TooManyRequests.
+    The low limit is for an account and an address together, or else anybody could lock its owner
+    out by ten wrong passwords a minute.
     """
-    limits, address = services(), request.remote_addr or ""
+    limits, network = services(), current_network()
     account = username.lower()[: users.MAX_USERNAME + 1]
     with (
-        limits.failures_from_address.attempt(address),
+        limits.failures_from_address.attempt(network),
+        limits.failures_of_account_from_address.attempt((account, network)),
         limits.failures_of_account.attempt(account),
+    ):
+        yield
+
+
+@contextmanager
+def _own_password_attempt() -> Iterator[None]:
+    """Check inside the password of a caller who is logged in. Raises TooManyRequests.
+
+    Strangers' failures don't count here. All credentials of an account have a limit together, for
+    who has one can make others.
+    """
+    limits = services()
+    with (
+        limits.failures_of_credential.attempt(current_credential()),
+        limits.failures_of_account.attempt(current_user().id),
     ):
         yield
 

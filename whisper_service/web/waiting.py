@@ -3,14 +3,16 @@
 Each holds a thread meanwhile: there is room for so many, and the others are not kept waiting.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from flask import Response, request
 
 from whisper_service.errors import ServiceError, TooManyRequests
+from whisper_service.web import serializers
+from whisper_service.web.auth import current_network
 from whisper_service.web.services import Services
 
 # A line now and then keeps proxies from ending a stream, and shows that its client is gone.
@@ -18,7 +20,13 @@ HEARTBEAT_SECONDS = 15
 # How often to look whether the client is still there.
 LOOK_SECONDS = 1
 
-Look = Callable[[], dict[str, Any]]
+
+class Look(Protocol):
+    def __call__(self, *, admitted: bool = False) -> dict[str, Any]:
+        """Return what is known of a transcription by now. Raises ServiceError.
+
+        `admitted` is for a request that holds a place for waiting.
+        """
 
 
 def disconnect_check() -> Callable[[], bool]:
@@ -35,7 +43,8 @@ def until_changed(
     When as many wait as may, it is answered at once.
     """
     first = answer = look()
-    if not seconds or not services.waiting.acquire(blocking=False):
+    network = current_network()
+    if not seconds or not services.waiting.acquire(network):
         return answer
     try:
         until = time.monotonic() + seconds
@@ -43,9 +52,9 @@ def until_changed(
             left = until - time.monotonic()
             if left <= 0 or not services.worker.wait_for_news(min(left, LOOK_SECONDS)):
                 break
-            answer = look()
+            answer = look(admitted=True)
     finally:
-        services.waiting.release()
+        services.waiting.release(network)
     return answer
 
 
@@ -55,34 +64,35 @@ def stream(services: Services, look: Look, is_gone: Callable[[], bool]) -> Respo
     Raises TooManyRequests when as many wait as may.
     """
     first = look()
-    if not services.waiting.acquire(blocking=False):
+    network = current_network()
+    if not services.waiting.acquire(network):
         raise TooManyRequests("Too many requests are waiting. Ask for the status instead", 5)
     response = Response(_events(services, look, is_gone, first), mimetype="text/event-stream")
-    response.call_on_close(services.waiting.release)
+    response.call_on_close(partial(services.waiting.release, network))
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _events(
     services: Services, look: Look, is_gone: Callable[[], bool], answer: dict[str, Any]
-) -> Iterator[str]:
+) -> Iterator[bytes]:
     yield _event(answer)
     told, sent = answer, time.monotonic()
     while not (_is_final(told) or is_gone()) and services.worker.wait_for_news(LOOK_SECONDS):
         try:
-            answer = look()
+            answer = look(admitted=True)
         except ServiceError:
             return  # it was deleted
         if _news(answer) != _news(told):
             yield _event(answer)
             told, sent = answer, time.monotonic()
         elif time.monotonic() - sent > HEARTBEAT_SECONDS:
-            yield ":\n\n"
+            yield b":\n\n"
             sent = time.monotonic()
 
 
-def _event(answer: dict[str, Any]) -> str:
-    return f"event: status\ndata: {json.dumps(answer, ensure_ascii=False)}\n\n"
+def _event(answer: dict[str, Any]) -> bytes:
+    return b"event: status\ndata: %s\n\n" % serializers.to_json(answer)
 
 
 def _news(answer: dict[str, Any]) -> list[Any]:

@@ -57,6 +57,7 @@ REGISTRATION = Operation(
     errors={
         400: ("Missing username", "Missing password", NAME_RULES, *PASSWORD_RULES),
         409: ("Username already exists",),
+        429: ("Too many registrations. Try again in 42 seconds",),
     },
 )
 LOGIN = Operation(
@@ -80,7 +81,8 @@ LOGIN = Operation(
         },
     ),
     ANYONE,
-    "Failed attempts are limited, for an account and for an address.",
+    "Failed attempts are limited, for an account from one address, for one address, and more "
+    "generously for an account from anywhere.",
     body=body(ref("Credentials"), JOHN),
     errors={
         400: ("Missing username", "Missing password"),

@@ -109,6 +109,14 @@ TRANSCRIPTIONS: dict[str, Schema] = {
         }
     ),
     "Completed": record({**_LOOK, "status": {"const": "completed"}, "data": ref("Data")}),
+    "CompletedWithoutData": record(
+        {
+            **_LOOK,
+            "status": {"const": "completed"},
+            "data": {"type": "null", "description": "Ask for it by its own uuid."},
+            "data_omitted": {"const": True},
+        }
+    ),
     "Failed": record({**_LOOK, "status": {"const": "failed"}, "error": STRING}),
     "Transcription": {
         "oneOf": [ref(name) for name in ("Pending", "Processing", "Completed", "Failed")]

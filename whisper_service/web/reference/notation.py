@@ -110,14 +110,23 @@ def header(about: str, kind: str = "string") -> Schema:
 
 BY_UUID = in_path("uuid", ref("AnyUuid"))
 SWITCH: Schema = {"enum": ["true", "false", "1", "0"], "default": "false"}
-PAGE = (
-    in_query(
-        "page", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 1}, "From 1."
-    ),
-    in_query(
-        "limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 10}, "Rows."
-    ),
-)
+
+
+def page_of(default_limit: int) -> tuple[Parameter, Parameter]:
+    """Describe the parameters of a list."""
+    return (
+        in_query(
+            "page", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 1}, "From 1."
+        ),
+        in_query(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": default_limit},
+            "Rows.",
+        ),
+    )
+
+
+PAGE = page_of(10)
 PAGE_ERRORS = (
     "page must be a positive integer",
     f"limit must be an integer between 1 and {MAX_LIMIT}",

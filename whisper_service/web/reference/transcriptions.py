@@ -2,10 +2,12 @@
 
 from whisper_service.formats import FORMATS
 from whisper_service.transcriptions import LATER
+from whisper_service.web.params import MAX_LIMIT
 from whisper_service.web.reference.notation import (
     ANYONE,
     BY_UUID,
     JSON,
+    PAGE_ERRORS,
     SWITCH,
     Group,
     Operation,
@@ -14,11 +16,13 @@ from whisper_service.web.reference.notation import (
     content,
     in_query,
     listed,
+    page_of,
     record,
     ref,
     told,
 )
 from whisper_service.web.reference.schemas import EXAMPLE_UUID, STRING, UUID
+from whisper_service.web.rendering import BUSY as RENDERING_BUSY
 from whisper_service.web.transcriptions import MAX_LINE_COUNT, MAX_LINE_WIDTH, MAX_WAIT
 
 VIEW = (
@@ -54,7 +58,14 @@ COMPLETED = {
 RESULTS = {
     "anyOf": [
         ref("Transcription"),
-        record({"transcriptions": listed(ref("Transcription"))}),
+        record(
+            {
+                "transcriptions": listed(
+                    {"anyOf": [ref("Transcription"), ref("CompletedWithoutData")]}
+                ),
+                "pagination": ref("Pagination"),
+            }
+        ),
         ref("Data"),
     ]
 }
@@ -118,10 +129,12 @@ TRANSCRIPTIONS = (
             )
         },
         ANYONE,
-        "A failed one tells why. Any format of a finished one is for free.",
+        "A failed one tells why. Any format of a finished one is for free. A list that would be "
+        "too long has the later ones without their data, and `data_omitted`.",
         parameters=(
             BY_UUID,
             *VIEW,
+            *page_of(MAX_LIMIT),
             in_query("download", SWITCH, "Answer with the text as a file, if it is completed."),
             in_query(
                 "wait",
@@ -133,11 +146,13 @@ TRANSCRIPTIONS = (
         errors={
             400: (
                 *VIEW_ERRORS,
+                *PAGE_ERRORS,
                 "download must be true or false",
                 f"wait must be an integer between 1 and {MAX_WAIT}",
             ),
             404: NO_TRANSCRIPTION,
             409: ("The transcription is pending",),
+            429: (RENDERING_BUSY,),
         },
     ),
     Operation(
@@ -152,7 +167,7 @@ TRANSCRIPTIONS = (
         errors={
             400: VIEW_ERRORS,
             404: NO_TRANSCRIPTION,
-            429: ("Too many requests are waiting. Ask for the status instead",),
+            429: ("Too many requests are waiting. Ask for the status instead", RENDERING_BUSY),
         },
     ),
     Operation(
