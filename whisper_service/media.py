@@ -235,6 +235,7 @@ def make_avatar(source: Path, target: Path) -> None:
     arguments = ["-loglevel", "error", *picture, *output]
     code, _ = _run(source, arguments, DRAW, PROBE_SECONDS, output=target)
     if code != 0 or target.stat().st_size == 0:
+        target.unlink()
         raise MediaError("Invalid avatar image")
 
 
