@@ -4,8 +4,7 @@ See platform.openai.com/docs/api-reference/audio. A request there is answered wh
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ from whisper_service.errors import (
     NotFound,
     QuotaExceeded,
     ServiceError,
-    TooManyRequests,
     Unavailable,
 )
 from whisper_service.formats import FORMATS
@@ -30,7 +28,7 @@ from whisper_service.tables import Transcription
 from whisper_service.transcript import Transcript
 from whisper_service.transcriptions import Order
 from whisper_service.web import forms, params, waiting
-from whisper_service.web.auth import current_network, current_user
+from whisper_service.web.auth import current_user
 from whisper_service.web.services import services
 
 private = Blueprint("openai", __name__)
@@ -78,9 +76,8 @@ class _Wish:
 
 
 def _answer(*, translate: bool) -> Response:
-    with _place():
-        wish = _receive(translate=translate)
-        return _render(_wait(wish.uuid), wish)
+    wish = _receive(translate=translate)
+    return _render(_wait(wish.uuid), wish)
 
 
 def _receive(*, translate: bool) -> _Wish:
@@ -120,14 +117,6 @@ def _ordered(file_uuid: str, order: Order) -> Transcription:
     (queued,) = transcriptions.submit(current_user(), file_uuid, order, services().config.limits)
     services().worker.wake()
     return queued
-
-
-@contextmanager
-def _place() -> Iterator[None]:
-    """Be one of the threads that may wait. Raises TooManyRequests when there are enough."""
-    refusal = TooManyRequests("The server is busy. Try again in a few seconds", 5)
-    with services().transcribing.place(current_network(), refusal):
-        yield
 
 
 def _wait(uuid: str) -> Transcript:

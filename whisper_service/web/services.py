@@ -19,10 +19,9 @@ class Services:
         self.storage = storage
         self.worker = worker
         # A request that waits for something to happen holds a thread meanwhile. One address gets
-        # half of the places, and there are others for /v1, so that nobody takes them all.
+        # half of the places, so that nobody takes them all.
         threads, auth = config.server.threads, config.auth
         self.waiting = ConcurrencyLimit(threads // 2, threads // 4)
-        self.transcribing = ConcurrencyLimit(threads // 2, threads // 4)
         self.registrations = RateLimit(auth.registrations_per_address, "Too many registrations")
         self.failures_from_address = FailedLoginLimiter(auth.failures_per_address)
         self.failures_of_account_from_address = FailedLoginLimiter(auth.failures_per_account)

@@ -65,10 +65,7 @@ def _audio(path: str, name: str, summary: str, more: dict[str, Schema]) -> Opera
                 f"temperature must be a number from 0 to {MAX_TEMPERATURE}",
             ),
             404: ("Model not found: gpt-17", "The transcription was deleted"),
-            429: (
-                "The server is busy. Try again in a few seconds",
-                "Insufficient token balance. Required: 11, Available: 5",
-            ),
+            429: ("Insufficient token balance. Required: 11, Available: 5",),
             503: ("The server is ending; the transcription goes on when it starts again",),
         },
     )
