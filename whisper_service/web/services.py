@@ -18,8 +18,8 @@ class Services:
         self.config = config
         self.storage = storage
         self.worker = worker
-        # A request that waits for something to happen holds a thread meanwhile. One address gets
-        # half of the places, and there are others for /v1, so that nobody takes them all.
+        # A request that waits for something to happen holds a thread meanwhile; others have to find
+        # one. One address gets half of the places.
         threads, auth = config.server.threads, config.auth
         self.waiting = ConcurrencyLimit(threads // 2, threads // 4)
         self.transcribing = ConcurrencyLimit(threads // 2, threads // 4)
