@@ -4,13 +4,13 @@ import pytest
 
 from tests.conftest import Service
 from whisper_service.dispatcher import SHORT
-from whisper_service.web.gate import CREDENTIALS, SPEECH, UPLOAD, pool_of, pool_sizes
+from whisper_service.web.gate import CREDENTIALS, REGISTRATION, SPEECH, UPLOAD, pool_of, pool_sizes
 
 # All that takes long; where one is missing here, it is short.
 LONG = {
     "POST /api/v1/file": UPLOAD,
     "POST /api/v1/files": UPLOAD,
-    "POST /api/v1/user/register": CREDENTIALS,
+    "POST /api/v1/user/register": REGISTRATION,
     "POST /api/v1/user/login": CREDENTIALS,
     "PATCH /api/v1/user": CREDENTIALS,
     "DELETE /api/v1/user": CREDENTIALS,

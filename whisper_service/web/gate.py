@@ -14,7 +14,7 @@ from whisper_service.storage import Storage
 from whisper_service.web import MAX_BODY_BYTES, PREFIX, auth, forms
 from whisper_service.web.errors import OPENAI_PREFIX, render_error
 
-UPLOAD, CREDENTIALS, SPEECH = "upload", "credentials", "speech"
+UPLOAD, REGISTRATION, CREDENTIALS, SPEECH = "upload", "registration", "credentials", "speech"
 _UPLOAD = rf"POST {PREFIX}/files?"
 _PROFILE = rf"PATCH {PREFIX}/user"
 _SPEECH = rf"POST {OPENAI_PREFIX}/audio/(transcriptions|translations)"
@@ -23,9 +23,8 @@ _FORMS = re.compile(f"{_UPLOAD}|{_PROFILE}|{_SPEECH}")
 # takes a core for a quarter of a second; waiting for the end of a transcription.
 _POOLS = {
     UPLOAD: re.compile(_UPLOAD),
-    CREDENTIALS: re.compile(
-        rf"POST {PREFIX}/user/(register|login)|DELETE {PREFIX}/user|{_PROFILE}"
-    ),
+    REGISTRATION: re.compile(rf"POST {PREFIX}/user/register"),
+    CREDENTIALS: re.compile(rf"POST {PREFIX}/user/login|DELETE {PREFIX}/user|{_PROFILE}"),
     SPEECH: re.compile(_SPEECH),
 }
 # A body lies on disk twice while it is cut into files: as it came, and what was cut.
@@ -53,6 +52,7 @@ def pool_sizes(threads: int) -> Mapping[str, PoolSize]:
     return {
         SHORT: PoolSize(threads, threads - 1),
         UPLOAD: PoolSize(uploads, uploads - 1),
+        REGISTRATION: PoolSize(hashes, hashes - 1),
         CREDENTIALS: PoolSize(hashes, hashes - 1),
         SPEECH: PoolSize(waits, waits // 2),
     }
