@@ -12,21 +12,14 @@ from types import FrameType
 
 from peewee import DatabaseError
 
-from whisper_service import (
-    backups,
-    checks,
-    config,
-    db,
-    demo,
-    logs,
-    model_sources,
-    native_build,
-    users,
-)
+from whisper_service import config, db, logs
+from whisper_service.accounts import users
+from whisper_service.commands import backup, check, demo, native_build
 from whisper_service.config import Config
 from whisper_service.errors import CommandError, ServiceError
-from whisper_service.server import Server
-from whisper_service.storage import Storage
+from whisper_service.files.storage import Storage
+from whisper_service.models import fetch
+from whisper_service.server.server import Server
 
 SWITCH_SECONDS = 0.0005
 
@@ -96,16 +89,16 @@ def create_admin(settings: Config, name: str, *, promote: bool) -> None:
 def get_model(settings: Config, name: str | None) -> None:
     settings.models.path.mkdir(parents=True, exist_ok=True)
     if name:
-        model_sources.fetch(name, settings.models.path)
+        fetch.fetch(name, settings.models.path)
     else:
-        model_sources.fetch_starter(settings.models.path)
+        fetch.fetch_starter(settings.models.path)
 
 
-def check(settings: Config) -> None:
+def check_storage(settings: Config) -> None:
     """Print what is wrong with the database and the recordings. Raises CommandError if anything."""
     storage = _existing_storage(settings)
     db.open_database(storage.database, create=False, migrate=False)
-    found = list(checks.problems(storage))
+    found = list(check.problems(storage))
     for line in found:
         print(line)
     if found:
@@ -115,12 +108,12 @@ def check(settings: Config) -> None:
 
 
 def back_up(settings: Config, folder: Path) -> None:
-    backups.back_up(_existing_storage(settings), folder)
+    backup.back_up(_existing_storage(settings), folder)
     print(f"{folder} holds all of it.")
 
 
 def restore(settings: Config, folder: Path) -> None:
-    backups.restore(folder, Storage(settings.storage.path))
+    backup.restore(folder, Storage(settings.storage.path))
     print(f"{settings.storage.path} holds what {folder} held.")
 
 
@@ -159,9 +152,9 @@ def _parse() -> argparse.Namespace:
     model = add("get-model", get_model, "download a model; one to start with if none")
     model.add_argument("name", nargs="?")
     add("native", native_build.run, "build the engine for this machine's processor")
-    add("check", check, "look whether the database and all recordings are sound")
-    backup = add("backup", back_up, "copy everything to a new folder, while the service runs")
-    backup.add_argument("folder", type=Path)
+    add("check", check_storage, "look whether the database and all recordings are sound")
+    copy = add("backup", back_up, "copy everything to a new folder, while the service runs")
+    copy.add_argument("folder", type=Path)
     bring = add("restore", restore, "bring a backup into an empty storage folder")
     bring.add_argument("folder", type=Path)
     show = add("demo", demo.run, "take a recording from upload to subtitles")

@@ -22,8 +22,8 @@ import jiwer
 from benchmarks import limits, recordings
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
-from tests.speech import normalise
-from whisper_service import native_build
+from tests.support.speech import normalise
+from whisper_service.commands import native_build
 
 HERE = Path(__file__).parent
 RIVAL = HERE / ".venv" / "bin" / "python"

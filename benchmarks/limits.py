@@ -19,17 +19,19 @@ from benchmarks import recordings
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
 from tests.conftest import Api
-from tests.speech import DATA
+from tests.support.speech import DATA
 from tests.test_scale import LARGE, LIKE, PER_USER, SMALL, fill, uuid
-from whisper_service import config, db, jobs, media
+from whisper_service import config, db
 from whisper_service.config import Config
-from whisper_service.engine import Engine
-from whisper_service.jobs import Job
-from whisper_service.runs import Run
-from whisper_service.storage import Storage
+from whisper_service.files import ffmpeg
+from whisper_service.files.storage import Storage
+from whisper_service.jobs import queue
+from whisper_service.jobs.queue import Job
+from whisper_service.jobs.run import Run
+from whisper_service.jobs.worker import Worker
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
-from whisper_service.worker import Worker
+from whisper_service.whisper.engine import Engine
 
 HOUR = 3600
 GIB = 1024**3
@@ -69,7 +71,7 @@ def overhead(url: str, models: Path, model: str, folder: Path, pairs: int) -> No
 
 def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> float:
     started = time.perf_counter()
-    job = Job("", 0, "", "", "", "en", media.count_samples(recording.path))
+    job = Job("", 0, "", "", "", "en", ffmpeg.count_samples(recording.path))
     run, turn = Run(job, "en", 14, {}, len(engines)), threading.Condition()
 
     def work(engine: Engine) -> None:
@@ -257,9 +259,9 @@ def _operations(root: Path, user: int) -> dict[str, float]:
         poll = f"/transcribe/{uuid('transcription', user * PER_USER - 3)}"
 
         def claim() -> None:
-            job = jobs.claim_next(user + 3)
+            job = queue.claim_next(user + 3)
             assert job
-            jobs.put_back(job)
+            queue.put_back(job)
 
         work = {"list": lambda: api.get("/file"), "poll": lambda: api.get(poll), "claim": claim}
         for one in work.values():

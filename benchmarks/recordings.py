@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.speech import DATA, WORDS
+from tests.support.speech import DATA, WORDS
 
 RATE = 16_000
 Samples = NDArray[np.int16]

@@ -14,17 +14,19 @@ from flask.testing import FlaskClient
 from urllib3.filepost import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
-from tests.fakes import FakeEngine
-from whisper_service import config, db, jobs, model_sources
+from tests.support.engine import FakeEngine
+from whisper_service import config, db
 from whisper_service.config import Config
-from whisper_service.storage import Storage
+from whisper_service.files.storage import Storage
+from whisper_service.jobs import queue
+from whisper_service.jobs.worker import Worker
+from whisper_service.models import fetch
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
-from whisper_service.worker import Worker
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parent / "weights"
 PASSWORD = "Correct-Horse-9"
 PROGRAM = (sys.executable, str(ROOT / "app.py"))
 
@@ -33,7 +35,7 @@ PROGRAM = (sys.executable, str(ROOT / "app.py"))
 def tiny_en_model() -> Path:
     """The real tiny.en, fetched once into a folder that git ignores."""
     MODELS.mkdir(exist_ok=True)
-    return model_sources.fetch("ggml-tiny.en", MODELS)
+    return fetch.fetch("ggml-tiny.en", MODELS)
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ class Service:
 
     def work(self) -> None:
         """Do all the work that waits, with the fake engine."""
-        while self.convert_once() or jobs.complete_stored():
+        while self.convert_once() or queue.complete_stored():
             pass
         self.transcribe(self.engine)
 

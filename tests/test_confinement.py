@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.hearing import hear
-from tests.speech import DATA
 from tests.support import intruder
-from whisper_service import engine, media, sandbox
-from whisper_service.engine import Engine
+from tests.support.hearing import hear
+from tests.support.speech import DATA
+from whisper_service import sandbox
 from whisper_service.errors import ServiceError
-from whisper_service.protocol import FindSpeech
+from whisper_service.files import ffmpeg
+from whisper_service.whisper import engine
+from whisper_service.whisper.engine import Engine
+from whisper_service.whisper.protocol import FindSpeech
 
 pytestmark = pytest.mark.skipif(bool(sandbox.missing()), reason="this kernel confines nobody")
 JFK = DATA / "jfk.wav"
@@ -42,10 +44,10 @@ def run_as_ffmpeg(
 ) -> tuple[int, str]:
     """Run Python code in ffmpeg's place, with what it is made of among the libraries."""
     libraries = (*sandbox.LIBRARIES, Path(sys.base_prefix))
-    monkeypatch.setattr(media, "FFMPEG", str(Path(sys.executable).resolve()))
-    monkeypatch.setattr(media, "LIBRARIES", libraries)
-    monkeypatch.setattr(media, "QUIET", ["-I", "-S"])
-    return media._run(JFK, ["-c", code, *arguments], media.DRAW, 30, output=output)
+    monkeypatch.setattr(ffmpeg, "FFMPEG", str(Path(sys.executable).resolve()))
+    monkeypatch.setattr(ffmpeg, "LIBRARIES", libraries)
+    monkeypatch.setattr(ffmpeg, "QUIET", ["-I", "-S"])
+    return ffmpeg._run(JFK, ["-c", code, *arguments], ffmpeg.DRAW, 30, output=output)
 
 
 def test_ffmpeg_cannot_leave_the_sandbox(

@@ -6,38 +6,32 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "whisper_service"
-# A module may import those of the lines above its own, and these of its own line.
+# A room may import those of the lines above its own, and these of its own line.
 LAYERS = (
-    "errors options lengths transcript languages containers filenames chunks vad",
-    "_sandboxed system_calls",
-    "cues protocol sandbox",
-    "config ids formats ggml limits storage_folder reception dispatcher logs metrics",
-    "front_door",
-    "db passwords storage media engine whisper_cpp model_sources",
-    "tables",
-    "checkpoints model_files credentials pages quota turns",
+    "errors ids transcripts _sandboxed system_calls",
+    "config logs metrics sandbox",
+    "models",
+    "whisper",
+    "db",
+    "tables pagination",
     "billing",
-    "sessions api_tokens",
-    "users files uploads conversions admin checks backups",
-    "transcriptions jobs",
-    "runs",
-    "scheduler",
-    "worker",
+    "files",
+    "accounts jobs",
     "web",
     "server",
-    "demo native_build",
+    "commands",
 )
 ROOMS = {
     "flask": {"web"},
     "werkzeug": {"web"},
-    "waitress": {"server", "front_door", "reception"},
-    "bcrypt": {"passwords"},
+    "waitress": {"server"},
+    "bcrypt": {"accounts"},
     "prometheus_client": {"metrics", "web"},
     "flask_swagger_ui": {"web"},
-    "imageio_ffmpeg": {"media"},
-    "subprocess": {"media", "engine", "model_sources", "native_build"},
-    "_pywhispercpp": {"whisper_cpp"},
-    "requests": {"model_sources", "demo"},
+    "imageio_ffmpeg": {"files"},
+    "subprocess": {"files", "whisper", "models", "commands"},
+    "_pywhispercpp": {"whisper"},
+    "requests": {"models", "commands"},
 }
 
 

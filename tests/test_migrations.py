@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.commands.test_app import failure
 from tests.conftest import DATA, ROOT, measured
-from tests.test_app import failure
 from tests.torture.harness import scale
 from whisper_service import db
 from whisper_service.errors import CommandError

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import PASSWORD, Api, Service
-from tests.fakes import FakeEngine, segment
-from whisper_service import db, jobs, passwords
+from tests.support.engine import FakeEngine, segment
+from whisper_service import db
+from whisper_service.accounts import passwords
+from whisper_service.jobs import queue
 from whisper_service.tables import Transcription
-from whisper_service.transcript import Transcript
+from whisper_service.transcripts.transcript import Transcript
 
 PER_USER = 10
 FILES_PER_USER = 3
@@ -201,11 +203,11 @@ class Operations:
             "price": lambda: api.call("PATCH", self.priced, json={"price_multiplier": 2}),
             "download": lambda: api.error("GET", f"/file/{self.file}", 404),
             "claim and fail": lambda: self.service.worker.transcribe_once(FakeEngine()),
-            "claim and retry": lambda: jobs.retry(self.claim().claim),
-            "claim and put back": lambda: jobs.put_back(self.claim()),
-            "claim and complete": lambda: jobs.complete(self.claim(), HEARD),
-            "complete from store": jobs.complete_stored,
-            "start": jobs.requeue_interrupted,
+            "claim and retry": lambda: queue.retry(self.claim().claim),
+            "claim and put back": lambda: queue.put_back(self.claim()),
+            "claim and complete": lambda: queue.complete(self.claim(), HEARD),
+            "complete from store": queue.complete_stored,
+            "start": queue.requeue_interrupted,
             "extract": self.service.worker.extract_once,
             "extract short": self.service.worker.extract_short_once,
             "encode": self.service.worker.encode_once,
@@ -223,8 +225,8 @@ class Operations:
     def priced(self) -> str:
         return f"/admin/users/{uuid('user', self.user)}"
 
-    def claim(self) -> jobs.Job:
-        job = jobs.claim_next(self.user + 3)  # one of those with work for an engine
+    def claim(self) -> queue.Job:
+        job = queue.claim_next(self.user + 3)  # one of those with work for an engine
         assert job
         return job
 

@@ -7,7 +7,8 @@ import time
 
 from peewee import fn
 
-from whisper_service import checkpoints, ids
+from whisper_service import ids
+from whisper_service.jobs import checkpoints
 from whisper_service.tables import LedgerEntry, Transcription, User
 
 SAMPLES_PER_SECOND = 16_000

@@ -3,18 +3,18 @@
 import subprocess
 from pathlib import Path
 
-from whisper_service import media
+from whisper_service.files import ffmpeg
 
 
-def ffmpeg(*arguments: str | Path) -> None:
-    command = [media.FFMPEG, "-loglevel", "error", "-y", *map(str, arguments)]
+def run_ffmpeg(*arguments: str | Path) -> None:
+    command = [ffmpeg.FFMPEG, "-loglevel", "error", "-y", *map(str, arguments)]
     subprocess.run(command, check=True, timeout=60)
 
 
 def quiet_flac(path: Path, seconds: int, *, claimed_seconds: int | None = None) -> Path:
     """Make silence, half a byte of it for a second, that claims its own length or another."""
     silence = f"anullsrc=channel_layout=mono:sample_rate=1000:duration={seconds}"
-    ffmpeg("-f", "lavfi", "-i", silence, "-frame_size", "65535", path)
+    run_ffmpeg("-f", "lavfi", "-i", silence, "-frame_size", "65535", path)
     content = bytearray(path.read_bytes())
     # 36 bits of the first block, STREAMINFO (RFC 9639, 8.2).
     samples = 1000 * (seconds if claimed_seconds is None else claimed_seconds)

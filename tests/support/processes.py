@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from whisper_service import media
+from whisper_service.files import ffmpeg
 
 
 class Watched(subprocess.Popen[Any]):
@@ -39,4 +39,4 @@ def watched_ones() -> list[Watched]:
 def watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Watch what runs from now on, and forget what ran before."""
     Watched.ended = defaultdict(list)
-    monkeypatch.setattr(media.subprocess, "Popen", Watched)
+    monkeypatch.setattr(ffmpeg.subprocess, "Popen", Watched)

@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from tests.conftest import PASSWORD, LiveServer, launch
-from tests.test_ggml import TINY
-from tests.test_server import rows
+from tests.models.test_ggml import TINY
+from tests.server.test_server import rows
 from tests.torture.harness import program, scale, start
 
 RATE = 16_000

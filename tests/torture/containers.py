@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.speech import DATA
-from tests.test_containers import AUDIO, MORE_AUDIO, MORE_VIDEOS, VIDEOS
-from tests.test_media import ffmpeg
+from tests.files.test_containers import AUDIO, MORE_AUDIO, MORE_VIDEOS, VIDEOS
+from tests.files.test_ffmpeg import run_ffmpeg
+from tests.support.speech import DATA
 
 SECONDS = "0.8"
 SOUND = ["-i", str(DATA / "austen-0930.wav")]
@@ -22,7 +22,7 @@ def make_seed(folder: Path, name: str) -> bytes:
     has_pictures = name in VIDEOS | MORE_VIDEOS
     inputs = [*PICTURES, *SOUND, "-map", "0:v", "-map", "1:a"] if has_pictures else SOUND
     path = folder / name
-    ffmpeg(*inputs, "-t", SECONDS, *how.split(), path)
+    run_ffmpeg(*inputs, "-t", SECONDS, *how.split(), path)
     content = path.read_bytes()
     path.unlink()
     return content

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from whisper_service import conversions, db, media
-from whisper_service.storage import Storage
+from whisper_service import db
+from whisper_service.files import conversions, ffmpeg
+from whisper_service.files.storage import Storage
 from whisper_service.tables import File
 
 
@@ -11,7 +12,7 @@ def blame_the_file() -> None:
     """Take a recording that found no room for one that cannot be decoded."""
     has_room = Storage.has_room
     Storage.has_room = lambda storage, size=0: size == 0 or has_room(storage, size)
-    media.NO_ROOM.clear()
+    ffmpeg.NO_ROOM.clear()
     fail = conversions._fail
 
     def with_room(file: File, message: str, storage: Storage) -> None:

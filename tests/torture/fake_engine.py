@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from whisper_service import protocol
-from whisper_service.chunks import FRAME
-from whisper_service.protocol import (
+from whisper_service.transcripts.transcript import Segment
+from whisper_service.whisper import protocol
+from whisper_service.whisper.chunking import FRAME
+from whisper_service.whisper.protocol import (
     Answer,
     FindSpeech,
     Message,
@@ -23,8 +24,7 @@ from whisper_service.protocol import (
     SpeechFound,
     Transcribed,
 )
-from whisper_service.transcript import Segment
-from whisper_service.vad import LEAD
+from whisper_service.whisper.vad import LEAD
 
 MEMORY = 512 * 1024**2
 

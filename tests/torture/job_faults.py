@@ -9,9 +9,11 @@ from typing import Any
 
 from peewee import fn
 
-from whisper_service import billing, db, jobs, media, sandbox
-from whisper_service.server import Server
-from whisper_service.storage import Storage
+from whisper_service import billing, db, sandbox
+from whisper_service.files import ffmpeg
+from whisper_service.files.storage import Storage
+from whisper_service.jobs import queue
+from whisper_service.server.server import Server
 
 
 def charge_apart() -> None:
@@ -28,7 +30,7 @@ def charge_apart() -> None:
 
 def place_later() -> None:
     """Let an upload wait for its name, and those who want to read it wait for it."""
-    place, probe = Storage.place, media.probe
+    place, probe = Storage.place, ffmpeg.probe
 
     def later(storage: Storage, source: Path, target: Path) -> None:
         if target.name != "original":
@@ -38,13 +40,13 @@ def place_later() -> None:
         source.rename(aside)
         threading.Timer(1, place, (storage, aside, target)).start()
 
-    def patient(path: Path) -> media.Media:
+    def patient(path: Path) -> ffmpeg.Media:
         deadline = time.monotonic() + 1.5
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         return probe(path)
 
-    Storage.place, media.probe = later, patient
+    Storage.place, ffmpeg.probe = later, patient
 
 
 def sweep_nothing() -> None:
@@ -60,37 +62,37 @@ def answer_nothing_more() -> None:
 
 
 def burn_attempts() -> None:
-    jobs.put_back = lambda job: jobs.retry(job.claim)
+    queue.put_back = lambda job: queue.retry(job.claim)
 
 
 def forget_interrupted() -> None:
-    jobs.requeue_interrupted = lambda: None
+    queue.requeue_interrupted = lambda: None
 
 
 def claim_at_random() -> None:
-    claimable = jobs._claimable
-    jobs._claimable = lambda: claimable().order_by(fn.RANDOM())
+    claimable = queue._claimable
+    queue._claimable = lambda: claimable().order_by(fn.RANDOM())
 
 
 def leak_descriptors() -> None:
-    complete = jobs.complete
+    complete = queue.complete
 
     def leaking(*arguments: Any) -> None:
         os.dup(0)
         complete(*arguments)
 
-    jobs.complete = leaking
+    queue.complete = leaking
 
 
 def leave_temporary() -> None:
     """Leave a file behind for each recording."""
-    encode = media.encode
+    encode = ffmpeg.encode
 
-    def leaving(source: Path, kind: media.Media, converted: Path, *more: Any) -> None:
+    def leaving(source: Path, kind: ffmpeg.Media, converted: Path, *more: Any) -> None:
         converted.with_suffix(".left").touch()
         encode(source, kind, converted, *more)
 
-    media.encode = leaving
+    ffmpeg.encode = leaving
 
 
 FAULTS: dict[str, Callable[[], None]] = {

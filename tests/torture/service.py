@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import app
 from tests.torture import disk_faults, job_faults, web_faults, work_faults
-from whisper_service import engine
+from whisper_service.whisper import engine
 
 # Each breaks the service in one way, for an attack to find.
 FAULTS: dict[str, Callable[[], None]] = {

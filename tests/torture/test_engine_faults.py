@@ -6,13 +6,13 @@ from random import Random
 
 import pytest
 
-from tests.test_server import rows
+from tests.server.test_server import rows
 from tests.torture.clients import TOKENS, Client, Site, assert_caught, sound, until
 from tests.torture.conftest import Figure
 from tests.torture.fake_engine import POISONS, crash
 from tests.torture.harness import FULL, SEED, canary, scale, seeded
 from tests.torture.load import Kind, Plan, Result, loaded
-from whisper_service.jobs import MAX_ATTEMPTS
+from whisper_service.jobs.queue import MAX_ATTEMPTS
 
 HANG_SECONDS = "2"  # until an engine is given up
 GIVEN_UP = "The transcription was interrupted 3 times and is not tried again"

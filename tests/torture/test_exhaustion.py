@@ -21,21 +21,21 @@ import pytest
 from urllib3.filepost import encode_multipart_formdata
 
 from tests.conftest import PASSWORD, LiveServer
-from tests.fakes import segment
-from tests.speech import DATA
-from tests.test_big_upload import MIB, Watch
-from tests.test_media import ffmpeg
-from tests.test_server import Client
+from tests.files.test_ffmpeg import run_ffmpeg
+from tests.server.test_big_upload import MIB, Watch
+from tests.server.test_server import Client
+from tests.support.engine import segment
+from tests.support.speech import DATA
+from tests.support.wire import connect, head
 from tests.torture.clients import as_wav, sound, until
 from tests.torture.conftest import Figure
 from tests.torture.disk import as_mounter, small_disk
 from tests.torture.harness import FULL, scale, seeded, serving
 from tests.torture.load import kind, loaded, plan
 from tests.torture.test_login_flood import login
-from tests.wire import connect, head
 from whisper_service import db, ids
 from whisper_service.tables import File, StoredTranscript, Transcription, User
-from whisper_service.transcript import Transcript
+from whisper_service.transcripts.transcript import Transcript
 
 SECONDS = scale(20, 3)
 HEALTHY, ATTACKER = "127.0.0.2", "127.0.0.1"
@@ -265,7 +265,7 @@ def test_hours_of_silence(tiny_en_model: Path, tmp_path: Path, figure: Figure) -
     silence = tmp_path / "silence.flac"
     hours = scale(12, 1)
     source = f"anullsrc=channel_layout=mono:sample_rate=8000:duration={hours * 3600}"
-    ffmpeg("-f", "lavfi", "-i", source, "-frame_size", "65535", silence)
+    run_ffmpeg("-f", "lavfi", "-i", source, "-frame_size", "65535", silence)
     content = silence.read_bytes()
     with beside_a_healthy_client(
         tmp_path / "service", tiny_en_model.parent, name, figure

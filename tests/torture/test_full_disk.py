@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from tests.test_app import run
-from tests.test_media import ffmpeg
-from tests.test_server import rows
+from tests.commands.test_app import run
+from tests.files.test_ffmpeg import run_ffmpeg
+from tests.server.test_server import rows
 from tests.torture.clients import MODEL, TOKENS, Client, Site, as_wav, assert_caught, sound, until
 from tests.torture.conftest import Figure
 from tests.torture.disk import MIB, as_mounter, fill, small_disk
@@ -34,7 +34,7 @@ def _mounter(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("long") / "silence.flac"
-    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", LONG_SECONDS, path)
+    run_ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", LONG_SECONDS, path)
     return path.read_bytes()
 
 

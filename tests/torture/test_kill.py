@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from tests.test_server import rows
+from tests.server.test_server import rows
 from tests.torture.clients import (
     RATE,
     SECONDS,
@@ -30,8 +30,9 @@ from tests.torture.clients import (
 )
 from tests.torture.conftest import Figure
 from tests.torture.harness import FULL, canary, scale, seeded
-from whisper_service import billing, checks, db
-from whisper_service.storage import Storage
+from whisper_service import billing, db
+from whisper_service.commands import check
+from whisper_service.files.storage import Storage
 
 CUSTOMERS = scale(5, 3)
 LONGEST_LIFE = 2.0 if FULL else 1.2
@@ -121,7 +122,7 @@ def audit(folder: Path, promises: Promises) -> None:
     storage = Storage(folder)
     db.open_database(storage.database)
     try:
-        assert list(checks.problems(storage)) == []
+        assert list(check.problems(storage)) == []
     finally:
         db.database.close()
     audit_files(storage, promises)

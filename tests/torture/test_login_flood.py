@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_server import Client
+from tests.server.test_server import Client
+from tests.support.wire import Answer, connected, head
 from tests.torture.conftest import Figure
 from tests.torture.harness import FULL, canary, scale, serving
 from tests.torture.load import Result, kind, loaded, plan
-from tests.wire import Answer, connected, head
 
 FLOODERS = 16
 # So many wrong guesses are for other limits to stop; here each is checked.

@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from tests.conftest import LiveServer
-from tests.test_server import Client
+from tests.server.test_server import Client
+from tests.support.wire import connect, connected, head
 from tests.torture.conftest import Figure
 from tests.torture.harness import SEED, canary, scale, serving
 from tests.torture.odd_values import (
@@ -23,7 +24,6 @@ from tests.torture.odd_values import (
     ODD_QUERIES,
     ODD_SEGMENTS,
 )
-from tests.wire import connect, connected, head
 
 REQUESTS = scale(20_000, 1500)
 AT_ONCE = 4

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.test_server import rows
 from tests.support.processes import Watched, watch, watched_ones
-from tests.test_server import rows
 from tests.torture.clients import TOKENS, Client, Site, assert_caught, processes_of, until
 from tests.torture.conftest import Figure
 from tests.torture.containers import NAMES, make_seed, mutate
 from tests.torture.harness import FULL, canary, scale, seeded
-from whisper_service import media
 from whisper_service.errors import ServiceError
+from whisper_service.files import ffmpeg
 
 MAX_SECONDS = 60  # of a recording
 RUN_SECONDS = 30
-MEMORY_KB = media.ENCODE_AUDIO_MEMORY // 1024  # none of the pictures is large
+MEMORY_KB = ffmpeg.ENCODE_AUDIO_MEMORY // 1024  # none of the pictures is large
 SMALLEST_COPY = 200
 
 
@@ -29,7 +29,7 @@ SMALLEST_COPY = 200
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     watch(monkeypatch)
     for limit in ("PROBE_SECONDS", "CONVERT_SECONDS"):
-        monkeypatch.setattr(media, limit, RUN_SECONDS)
+        monkeypatch.setattr(ffmpeg, limit, RUN_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,11 @@ def convert(folder: Path, content: bytes) -> str:
 
 
 def convert_file(source: Path, speech: Path, copy: Path) -> str:
-    kind = media.probe(source)
-    samples = media.extract(source, kind, speech, MAX_SECONDS, lambda: True)
-    assert media.MIN_SAMPLES <= samples <= MAX_SECONDS * media.SAMPLE_RATE
+    kind = ffmpeg.probe(source)
+    samples = ffmpeg.extract(source, kind, speech, MAX_SECONDS, lambda: True)
+    assert ffmpeg.MIN_SAMPLES <= samples <= MAX_SECONDS * ffmpeg.SAMPLE_RATE
     assert speech.stat().st_size >= 2 * samples
-    media.encode(source, kind, copy, MAX_SECONDS, lambda: True)
+    ffmpeg.encode(source, kind, copy, MAX_SECONDS, lambda: True)
     assert copy.stat().st_size > SMALLEST_COPY
     return "converted"
 
@@ -110,8 +110,8 @@ def test_damaged_files(
 
 
 def take_any_code_for_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = media._run
-    monkeypatch.setattr(media, "_run", lambda *arguments: (0, run(*arguments)[1]))
+    run = ffmpeg._run
+    monkeypatch.setattr(ffmpeg, "_run", lambda *arguments: (0, run(*arguments)[1]))
 
 
 def leave_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:

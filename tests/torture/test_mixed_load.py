@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PASSWORD
-from tests.speech import DATA
-from tests.test_big_upload import GIB, MIB, Recording, Watch, send
-from tests.test_server import Client
+from tests.server.test_big_upload import GIB, MIB, Recording, Watch, send
+from tests.server.test_server import Client
+from tests.support.speech import DATA
+from tests.support.wire import head
 from tests.torture.conftest import Figure
 from tests.torture.crowd import Kind
 from tests.torture.harness import FULL, canary, scale, serving
 from tests.torture.load import Result, kind, loaded, plan
 from tests.torture.test_login_flood import login
-from tests.wire import head
 
 MEMORY = 200 * MIB
 PAUSE_SECONDS = 0.1  # of each client, after an answer

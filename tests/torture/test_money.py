@@ -25,31 +25,24 @@ from hypothesis.stateful import (
 from peewee import IntegrityError
 
 from tests.conftest import PASSWORD
-from tests.fakes import segment
+from tests.support.engine import segment
 from tests.torture.conftest import Figure
 from tests.torture.harness import SEED, scale
-from whisper_service import (
-    admin,
-    billing,
-    checkpoints,
-    checks,
-    db,
-    files,
-    ids,
-    jobs,
-    transcriptions,
-    users,
-)
-from whisper_service.chunks import Chunk
+from whisper_service import billing, db, ids
+from whisper_service.accounts import statistics, users
+from whisper_service.commands import check
 from whisper_service.config import Auth, Limits
-from whisper_service.jobs import Job
-from whisper_service.model_files import ModelFile
-from whisper_service.options import Options
-from whisper_service.protocol import Transcribed
-from whisper_service.storage import Storage
+from whisper_service.files import library
+from whisper_service.files.storage import Storage
+from whisper_service.jobs import checkpoints, orders, queue
+from whisper_service.jobs.orders import Order
+from whisper_service.jobs.queue import Job
+from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Checkpoint, File, LedgerEntry, Transcription, User
-from whisper_service.transcript import Transcript
-from whisper_service.transcriptions import Order
+from whisper_service.transcripts.transcript import Transcript
+from whisper_service.whisper.chunking import Chunk
+from whisper_service.whisper.options import Options
+from whisper_service.whisper.protocol import Transcribed
 
 STEPS = 50  # of one run, from an empty database
 # A real file, of which no disk waits for every commit.
@@ -109,10 +102,10 @@ class Money(RuleBasedStateMachine):
             for row in running_of(user):
                 cost = self.costs[row.uuid, row.claim]
                 self.settled.setdefault(row.uuid, (row.claim, cost))
-            admin.update(user.uuid, balance, None)
+            statistics.update(user.uuid, balance, None)
             assert User.get_by_id(user.id).token_balance == balance
         else:
-            admin.update(user.uuid, None, Decimal(price))
+            statistics.update(user.uuid, None, Decimal(price))
 
     def upload(self, who: int, samples: int) -> None:
         File.create(
@@ -146,7 +139,7 @@ class Money(RuleBasedStateMachine):
             self.upload(what, new or 16_000)
         file = one_of(File, what)
         order = Order(model, "auto", formats, Options())
-        transcriptions.submit(User.get_by_id(file.user_id), file.uuid, order, Limits())
+        orders.submit(User.get_by_id(file.user_id), file.uuid, order, Limits())
 
     @rule(which=CHOICE)
     def claim(self, which: int) -> None:
@@ -154,7 +147,7 @@ class Money(RuleBasedStateMachine):
         if not having("pending"):
             self.submit(which)
         prices = {user.id: user.price_micros for user in User.select()}
-        if job := jobs.claim_next(only_short=bool(which % 2)):
+        if job := queue.claim_next(only_short=bool(which % 2)):
             self.jobs.append(job)
         self.note_costs(prices)
 
@@ -163,7 +156,7 @@ class Money(RuleBasedStateMachine):
     def complete_stored(self) -> None:
         self.count("complete stored")
         prices = {user.id: user.price_micros for user in User.select()}
-        jobs.complete_stored()
+        queue.complete_stored()
         self.note_costs(prices)
 
     def note_costs(self, prices: dict[int, int]) -> None:
@@ -178,39 +171,39 @@ class Money(RuleBasedStateMachine):
         self.count("make progress")
         if not having("processing"):
             self.claim(which)
-        running = [job for job in self.jobs if jobs.is_wanted(job)]
+        running = [job for job in self.jobs if queue.is_wanted(job)]
         if running:
             job = running[which % len(running)]
             done = transcribed(job)
             stop = min(job.samples, done + samples)
             if stop > done:
-                jobs.save_checkpoint(job, Chunk(done, stop), Transcribed("en", []), job.samples)
+                queue.save_checkpoint(job, Chunk(done, stop), Transcribed("en", []), job.samples)
 
     @rule(which=CHOICE)
     def complete(self, which: int) -> None:
         self.count("complete")
-        self.end(which, lambda job: jobs.complete(job, HEARD))
+        self.end(which, lambda job: queue.complete(job, HEARD))
 
     @rule(which=CHOICE)
     def fail(self, which: int) -> None:
         self.count("fail")
-        self.end(which, lambda job: jobs.fail(job, "It broke"))
+        self.end(which, lambda job: queue.fail(job, "It broke"))
 
     @rule(which=CHOICE)
     def put_back(self, which: int) -> None:
         self.count("put back")
-        self.end(which, jobs.put_back)
+        self.end(which, queue.put_back)
 
     @rule(which=CHOICE)
     def retry(self, which: int) -> None:
         self.count("retry")
-        self.end(which, lambda job: jobs.retry(job.claim))
+        self.end(which, lambda job: queue.retry(job.claim))
 
     def end(self, which: int, how: Callable[[Job], None]) -> None:
         """End a job, mostly one that runs: a worker may be late to speak up."""
         if not having("processing"):
             self.claim(which)
-        running = [job for job in self.jobs if jobs.is_wanted(job)]
+        running = [job for job in self.jobs if queue.is_wanted(job)]
         among = running if running and which % 4 else self.jobs
         if among:
             how(among[which % len(among)])
@@ -219,7 +212,7 @@ class Money(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.count("restart")
-        jobs.requeue_interrupted()
+        queue.requeue_interrupted()
 
     @precondition(lambda _: Transcription.select().exists())
     @rule(which=CHOICE)
@@ -227,7 +220,7 @@ class Money(RuleBasedStateMachine):
         self.count("delete")
         row = one_of(Transcription, which)
         share = self.share_of(row)
-        transcriptions.delete(User.get_by_id(row.user_id), row.uuid)
+        orders.delete(User.get_by_id(row.user_id), row.uuid)
         ended = row.status != "processing"
         self.deleted[row.uuid] = {self.cost_of(row) if ended else self.spent_before(row) + share}
 
@@ -239,7 +232,7 @@ class Money(RuleBasedStateMachine):
         of_it = Transcription.file_uuid == file.uuid
         for row in Transcription.select().where(of_it, Transcription.status == "processing"):
             self.kept[row.uuid] = self.share_of(row)
-        files.delete(User.get_by_id(file.user_id), file.uuid, self.storage)
+        library.delete(User.get_by_id(file.user_id), file.uuid, self.storage)
 
     @precondition(lambda _: having("processing"))
     @rule()
@@ -249,9 +242,9 @@ class Money(RuleBasedStateMachine):
         row = Transcription.get(Transcription.status == "processing")
         before = self.spent_before(row)
         self.deleted[row.uuid] = {before, before + self.share_of(row)}
-        other = threading.Thread(target=in_thread, args=(jobs.retry, row.claim))
+        other = threading.Thread(target=in_thread, args=(queue.retry, row.claim))
         other.start()
-        transcriptions.delete(User.get_by_id(row.user_id), row.uuid)
+        orders.delete(User.get_by_id(row.user_id), row.uuid)
         other.join(10)
 
     def cost_of(self, row: Transcription) -> int:
@@ -276,7 +269,7 @@ class Money(RuleBasedStateMachine):
 
     @invariant()
     def ledger_adds_up(self) -> None:
-        assert checks.wrong_balances() == []
+        assert check.wrong_balances() == []
         assert not User.select().where(User.token_balance < 0).exists()
 
     @invariant()
@@ -368,7 +361,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "a refund is not written down": (billing, "refund", refund_unwritten),
     "a second is rounded down": (billing, "cost", lambda samples, _: samples // 16_000),
     "what ended can end again": (
-        jobs,
+        queue,
         "_running",
         lambda claim: Transcription.select().where(Transcription.claim == claim),
     ),

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_server import rows
+from tests.server.test_server import rows
 from tests.torture.clients import TOKENS, Client, Site, assert_caught, sound, until
 from tests.torture.conftest import Figure
 from tests.torture.harness import canary, scale, seeded
-from whisper_service import languages
+from whisper_service.whisper import languages
 
 JOB_SECONDS, FOR_EVER = 0.05, 1000
 DONE = "SELECT count(*) FROM transcription WHERE status IN ('completed', 'failed')"

@@ -12,11 +12,11 @@ from random import Random
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from tests.test_server import rows
+from tests.server.test_server import rows
+from tests.support.wire import Wire, connected, head
 from tests.torture.clients import SECONDS, Client, Site, as_wav, assert_caught, sound, until
 from tests.torture.conftest import Figure
 from tests.torture.harness import canary, scale, seeded
-from tests.wire import Wire, connected, head
 
 EXIT_SECONDS = 30
 ASKERS, HALF_UPLOADERS = 5, 3

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import LiveServer
-from tests.test_big_upload import MIB, Recording, send
-from tests.test_server import Client
+from tests.server.test_big_upload import MIB, Recording, send
+from tests.server.test_server import Client
+from tests.support.wire import connect, head
 from tests.torture.conftest import Figure
 from tests.torture.harness import FULL, canary, scale, serving
 from tests.torture.load import Result, kind, loaded, plan
-from tests.wire import connect, head
 
 SOURCES = [f"127.0.0.{number}" for number in range(2, 10)]
 # How long the door lets a head drip, and how often it looks at a body's pace.

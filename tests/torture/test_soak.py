@@ -9,7 +9,7 @@ import pytest
 from tests.torture.clients import Client, Site, assert_caught, drain, sound
 from tests.torture.conftest import Figure
 from tests.torture.harness import canary, scale, seeded
-from whisper_service import languages
+from whisper_service.whisper import languages
 
 SPOKEN = sorted(languages.CODES)[:10]
 WARM_UP = scale(200, 20)  # jobs

@@ -7,7 +7,7 @@ A trap's text may name a secret recording beside it, by `{folder}` and name, and
 import struct
 from pathlib import Path
 
-from tests.test_media import ffmpeg
+from tests.files.test_ffmpeg import run_ffmpeg
 
 SECRET = "secret"  # .wav, .ts, .txt, and secret1.png
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n{}#EXTINF:8.0,\n{}\n#EXT-X-ENDLIST\n"
@@ -73,9 +73,11 @@ def write_traps(folder: Path, server: str) -> list[Path]:
 def write_secret(folder: Path) -> None:
     """Write a recording that nobody may hear, in the kinds that lists name."""
     tone = ["-f", "lavfi", "-i", "sine=frequency=1234:duration=7.7"]
-    ffmpeg(*tone, folder / f"{SECRET}.wav")
-    ffmpeg(*tone, "-c:a", "mp2", folder / f"{SECRET}.ts")
-    ffmpeg("-f", "lavfi", "-i", "color=red:size=16x16", "-frames:v", "1", folder / f"{SECRET}1.png")
+    run_ffmpeg(*tone, folder / f"{SECRET}.wav")
+    run_ffmpeg(*tone, "-c:a", "mp2", folder / f"{SECRET}.ts")
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "color=red:size=16x16", "-frames:v", "1", folder / f"{SECRET}1.png"
+    )
     (folder / f"{SECRET}.txt").write_text("nobody's business\n")
 
 
@@ -100,7 +102,7 @@ def write_bombs(folder: Path) -> list[Path]:
     """Write small files that claim to be, or become, very large ones."""
     quiet = folder / "quiet.flac"
     silence = "anullsrc=channel_layout=mono:sample_rate=1000:duration=36000"
-    ffmpeg("-f", "lavfi", "-i", silence, "-frame_size", "65535", quiet)
+    run_ffmpeg("-f", "lavfi", "-i", silence, "-frame_size", "65535", quiet)
     wavs = {
         "never.wav": _wav(0, 1),
         "fast.wav": _wav(2**32 - 1, 1),
@@ -139,7 +141,7 @@ def _long(folder: Path) -> Path:
     minute, path = folder / "minute.opus", folder / "hours.opus"
     silence = "anullsrc=channel_layout=mono:sample_rate=8000:duration=60"
     opus = ["-c:a", "libopus", "-b:a", "500", "-frame_duration", "60"]
-    ffmpeg("-f", "lavfi", "-i", silence, *opus, minute)
+    run_ffmpeg("-f", "lavfi", "-i", silence, *opus, minute)
     path.write_bytes(minute.read_bytes() * 600)
     minute.unlink()
     return path
@@ -149,7 +151,7 @@ def _crowded(folder: Path) -> Path:
     """Make a file of five hundred streams."""
     path = folder / "crowd.mkv"
     one = ["-f", "lavfi", "-i", "anullsrc=sample_rate=8000:duration=0.1"]
-    ffmpeg(*one, *["-map", "0:a"] * 500, "-c:a", "pcm_s16le", path)
+    run_ffmpeg(*one, *["-map", "0:a"] * 500, "-c:a", "pcm_s16le", path)
     return path
 
 
@@ -158,5 +160,5 @@ def _large_picture(folder: Path) -> Path:
     path = folder / "picture.mkv"
     picture = ["-f", "lavfi", "-i", "color=black:size=15000x15000:rate=1,format=gray"]
     sound = ["-f", "lavfi", "-i", "anullsrc=sample_rate=8000:duration=1"]
-    ffmpeg(*picture, *sound, "-frames:v", "1", "-c:v", "png", "-c:a", "flac", path)
+    run_ffmpeg(*picture, *sound, "-frames:v", "1", "-c:v", "png", "-c:a", "flac", path)
     return path

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from whisper_service import front_door, ids, passwords, server
-from whisper_service.dispatcher import SHORT
-from whisper_service.web import gate
+from whisper_service import ids
+from whisper_service.accounts import passwords
+from whisper_service.server import admission, channel, server
+from whisper_service.server.dispatcher import SHORT
 
 
 def set_deadlines(seconds: float) -> None:
-    front_door.HEADER_SECONDS = front_door.BODY_SECONDS = seconds
+    channel.HEADER_SECONDS = channel.BODY_SECONDS = seconds
 
 
 def wait_for_ever() -> None:
@@ -21,7 +22,7 @@ def wait_for_ever() -> None:
 
 
 def share_one_pool() -> None:
-    gate.pool_of = lambda *_: SHORT
+    admission.pool_of = lambda *_: SHORT
 
 
 def know_names() -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from whisper_service import billing, jobs, worker
-from whisper_service.storage import IncomingFile
+from whisper_service import billing
+from whisper_service.files.storage import IncomingFile
+from whisper_service.jobs import queue, worker
 
 
 def set_limit(seconds: float) -> None:
@@ -15,7 +16,7 @@ def forget_refunds() -> None:
 
 
 def never_give_up() -> None:
-    jobs.MAX_ATTEMPTS = 10**9
+    queue.MAX_ATTEMPTS = 10**9
 
 
 def keep_refused_uploads() -> None:

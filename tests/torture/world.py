@@ -12,12 +12,12 @@ from urllib.parse import unquote_to_bytes
 from werkzeug.routing import Rule
 
 from tests.conftest import Service
-from tests.speech import DATA
+from tests.files.test_ffmpeg import run_ffmpeg
 from tests.support.accounts import make_admin
-from tests.test_media import ffmpeg
+from tests.support.speech import DATA
 from whisper_service import db
-from whisper_service.limits import FailedLoginLimiter, RateLimit
 from whisper_service.tables import ApiToken, Transcription, User
+from whisper_service.web.limits import FailedLoginLimiter, RateLimit
 
 RECORDING = (DATA / "austen-0880.wav").read_bytes()
 OTHER = (DATA / "austen-0930.wav").read_bytes()
@@ -143,5 +143,5 @@ class World:
 
     @staticmethod
     def _draw(path: Path) -> bytes:
-        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=16x16", "-frames:v", "1", path)
+        run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=16x16", "-frames:v", "1", path)
         return path.read_bytes()

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Api, Service
-from tests.speech import DATA
+from tests.jobs.test_queue import balance
 from tests.support.accounts import make_admin
-from tests.test_jobs import balance
+from tests.support.speech import DATA
 from whisper_service.tables import Transcription, User
 
 

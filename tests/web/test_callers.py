@@ -6,9 +6,9 @@ import pytest
 from urllib3.filepost import encode_multipart_formdata
 
 from tests.conftest import PASSWORD, Api, Service
-from tests.pictures import PNG
-from tests.speech import DATA
 from tests.support.accounts import make_admin
+from tests.support.pictures import PNG
+from tests.support.speech import DATA
 
 CALLERS = ("nobody", "session", "key", "other", "admin")
 SPEECH = DATA / "austen-0880.wav"

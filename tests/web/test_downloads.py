@@ -11,8 +11,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.conftest import Api, Service
-from tests.speech import DATA
-from tests.test_media import ffmpeg
+from tests.files.test_ffmpeg import run_ffmpeg
+from tests.support.speech import DATA
 from whisper_service.tables import File
 
 WAV = (DATA / "austen-0880.wav").read_bytes()
@@ -171,7 +171,7 @@ def test_a_video_is_named_after_what_it_became(service: Service, ann: Api, tmp_p
     film = tmp_path / "film.mkv"
     picture = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.5"]
     sound = ["-f", "lavfi", "-i", "anoisesrc=r=16000:d=0.5"]
-    ffmpeg(*picture, *sound, "-c:v", "mpeg4", "-c:a", "flac", film)
+    run_ffmpeg(*picture, *sound, "-c:v", "mpeg4", "-c:a", "flac", film)
     (file,) = ann.upload(film)
     assert disposition(service, file["uuid"]) == "inline; filename=film.mkv"
     service.work()

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import PASSWORD, Api, Service
-from tests.speech import DATA
 from tests.support.accounts import make_admin
+from tests.support.speech import DATA
 from whisper_service import ids
 
 NAME_RULES = (

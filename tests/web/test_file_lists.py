@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import Api, Service
-from tests.speech import DATA
+from tests.support.speech import DATA
 from tests.support.statements import before_statements
 from tests.support.transcripts import finish, transcript
 

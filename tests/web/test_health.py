@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Service
-from tests.fakes import FakeEngine
-from tests.test_jobs import submit
-from whisper_service import db, engine, jobs, worker
-from whisper_service.engine import Engine
+from tests.jobs.test_queue import submit
+from tests.support.engine import FakeEngine
+from whisper_service import db
 from whisper_service.errors import Cancelled
+from whisper_service.jobs import queue, worker
 from whisper_service.tables import Transcription
+from whisper_service.whisper import engine
+from whisper_service.whisper.engine import Engine
 
 
 def until(check: Callable[[], bool], seconds: float = 20) -> None:
@@ -78,7 +80,7 @@ def test_a_lane_that_has_ended_is_seen(service: Service, monkeypatch: pytest.Mon
     def end() -> bool:
         raise SystemExit
 
-    monkeypatch.setattr(jobs, "complete_stored", end)
+    monkeypatch.setattr(queue, "complete_stored", end)
     service.worker.start()
     assert sick(service) == "The worker is stuck"
 

@@ -7,7 +7,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Api, LiveServer, Service
-from tests.speech import DATA
+from tests.support.speech import DATA
 
 ORIGIN = "https://example.org"
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.conftest import Service
-from whisper_service import config, model_files
+from whisper_service import config
+from whisper_service.models import catalog
 
 
 def test_models_are_listed_by_name_and_size(service: Service, tiny_en_model: Path) -> None:
@@ -21,7 +22,7 @@ def test_a_new_file_shows_and_what_is_no_model_does_not(
     (tmp_path / "ggml-broken.bin").write_bytes(b"lmgg" * 4)
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "folder.bin").mkdir()
-    assert model_files.available(folder) == []
+    assert catalog.available(folder) == []
     shutil.copy(tiny_en_model, tmp_path / "mine.bin")
-    (model,) = model_files.available(folder)
+    (model,) = catalog.available(folder)
     assert (model.name, model.size, model.is_english_only) == ("mine", 77_704_715, True)

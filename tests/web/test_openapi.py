@@ -16,8 +16,8 @@ from flask import Response, abort
 from schemathesis.core.errors import SchemathesisError
 
 from tests.conftest import Service
-from tests.fakes import FakeEngine
-from tests.speech import DATA
+from tests.support.engine import FakeEngine
+from tests.support.speech import DATA
 from tests.torture.harness import scale
 from tests.torture.world import World
 from tests.web.conformance import IN_WORDS, JSON, close, conform, operations, walk

@@ -8,11 +8,13 @@ import pytest
 from urllib3.filepost import encode_multipart_formdata
 
 from tests.conftest import PASSWORD, Api, Service
-from tests.pictures import PNG
-from tests.speech import DATA
 from tests.support.accounts import make_admin
-from whisper_service import db, media, users
+from tests.support.pictures import PNG
+from tests.support.speech import DATA
+from whisper_service import db
+from whisper_service.accounts import users
 from whisper_service.errors import Conflict
+from whisper_service.files import ffmpeg
 from whisper_service.tables import Session, Table, User
 
 NEW = "Another-Horse-10"
@@ -214,4 +216,4 @@ def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> Non
     assert len(avatars(service)) == 1
     assert db.database.execute_sql("PRAGMA foreign_key_check").fetchall() == []
     assert len(bob.get("/file")["files"]) == 1
-    assert media.count_samples(service.storage.speech(file["uuid"])) > 0
+    assert ffmpeg.count_samples(service.storage.speech(file["uuid"])) > 0

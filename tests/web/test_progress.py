@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Api, Service
-from tests.fakes import FakeEngine
-from tests.speech import DATA
-from tests.test_media import ffmpeg
+from tests.files.test_ffmpeg import run_ffmpeg
+from tests.support.engine import FakeEngine
+from tests.support.speech import DATA
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_who_waits_sees_their_place(service: Service, ann: Api, short: str) -> N
 def test_a_running_one_tells_how_far_it_is_and_what_was_said(
     service: Service, ann: Api, tmp_path
 ) -> None:
-    ffmpeg("-stream_loop", "3", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
+    run_ffmpeg("-stream_loop", "3", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
     (file,) = ann.upload(tmp_path / "talk.mp3")
     uuid = order(ann, file["uuid"])
     seen: list[dict[str, Any]] = []

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Api, Service
-from tests.speech import DATA
-from tests.support.ffmpeg import ffmpeg
-from whisper_service import db, media, quota, uploads
-from whisper_service.storage import Storage
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.speech import DATA
+from whisper_service import db
+from whisper_service.files import ffmpeg, quota, uploads
+from whisper_service.files.storage import Storage
 from whisper_service.tables import File, Transcription, User
 from whisper_service.web.reference.schemas import FILES
 
@@ -31,7 +32,7 @@ def on_disk(service: Service) -> int:
 
 def opus(folder: Path, *arguments: str) -> Path:
     path = folder / "talk.webm"
-    ffmpeg("-i", JFK, "-c:a", "libopus", "-b:a", "6k", *arguments, path)
+    run_ffmpeg("-i", JFK, "-c:a", "libopus", "-b:a", "6k", *arguments, path)
     return path
 
 
@@ -87,7 +88,7 @@ def test_of_two_uploads_at_once_one_is_rejected(
     service.storage.quota_bytes = SIZE
     together, answers, probe = threading.Barrier(2, timeout=30), [], uploads._probe
 
-    def both_probed(*arguments: Any) -> media.Media:
+    def both_probed(*arguments: Any) -> ffmpeg.Media:
         kind = probe(*arguments)
         together.wait()
         return kind
@@ -110,9 +111,9 @@ def test_of_two_uploads_at_once_one_is_rejected(
 def test_a_claimed_wav_that_has_no_room_is_not_begun(
     service: Service, ann: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(media, "extract")
+    monkeypatch.delattr(ffmpeg, "extract")
     source = tmp_path / "talk.flac"
-    ffmpeg("-i", JFK, source)
+    run_ffmpeg("-i", JFK, source)
     service.storage.quota_bytes = source.stat().st_size + WAV - 40_000
     (uploaded,) = ann.upload(source)
     assert service.worker.extract_once()

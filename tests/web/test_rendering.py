@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import Api, Service
-from tests.speech import DATA
+from tests.support.speech import DATA
 from tests.support.transcripts import finish, transcript
-from whisper_service.cues import Layout
-from whisper_service.formats import FORMATS
 from whisper_service.tables import StoredTranscript
-from whisper_service.transcript import Transcript
+from whisper_service.transcripts.cues import Layout
+from whisper_service.transcripts.formats import FORMATS
+from whisper_service.transcripts.transcript import Transcript
 from whisper_service.web import rendering
 from whisper_service.web.rendering import BUSY, LARGE_BYTES, Renderer, ResultKey
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.conftest import Api, Service
-from tests.speech import DATA
+from tests.support.speech import DATA
 from whisper_service import ids
 
 

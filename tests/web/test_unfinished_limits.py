@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import Api, Service
-from tests.speech import DATA
-from tests.test_jobs import statuses, submit
-from whisper_service import config, db, jobs
+from tests.jobs.test_queue import statuses, submit
+from tests.support.speech import DATA
+from whisper_service import config, db
 from whisper_service.config import Config
+from whisper_service.jobs import queue
 from whisper_service.tables import Transcription, User
 
 
@@ -70,9 +71,9 @@ def test_what_cannot_be_paid_fails_in_transactions_of_one_job(
         submit(service, ann, DATA / name, format=["srt", "vtt"])
     User.update(token_balance=0).execute()
     begun = []
-    real = jobs.write_transaction
-    monkeypatch.setattr(jobs, "write_transaction", lambda: begun.append(1) or real())
-    assert jobs.claim_next() is None
+    real = queue.write_transaction
+    monkeypatch.setattr(queue, "write_transaction", lambda: begun.append(1) or real())
+    assert queue.claim_next() is None
     assert statuses() == ["failed"] * 6
     assert len(begun) == 4
 
@@ -80,13 +81,15 @@ def test_what_cannot_be_paid_fails_in_transactions_of_one_job(
 def test_a_place_in_the_queue_reads_a_bounded_part_of_it(
     service: Service, ann: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "MAX_COUNTED", 3)
+    monkeypatch.setattr(queue, "MAX_COUNTED", 3)
     files = [DATA / name for name in ("jfk.wav", "austen-0880.wav", "austen-0890.wav")]
     for file in files:
         submit(service, ann, file, format=["srt", "vtt"])
     last = Transcription.select().order_by(Transcription.id.desc()).get()
-    ahead, seconds = jobs.ahead_of(last)
+    ahead, seconds = queue.ahead_of(last)
     assert ahead == 2
     assert seconds == pytest.approx(14, abs=0.5)
-    plan = db.database.execute_sql(f"EXPLAIN QUERY PLAN {jobs.AHEAD}", (last.id, 3, "x")).fetchall()
+    plan = db.database.execute_sql(
+        f"EXPLAIN QUERY PLAN {queue.AHEAD}", (last.id, 3, "x")
+    ).fetchall()
     assert any("USING COVERING INDEX transcription_by_status" in row[-1] for row in plan)

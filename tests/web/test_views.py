@@ -3,11 +3,11 @@
 import pytest
 
 from tests.conftest import Api, Service
-from tests.fakes import FakeEngine
-from tests.speech import DATA
-from whisper_service.jobs import Job
-from whisper_service.options import Options
+from tests.support.engine import FakeEngine
+from tests.support.speech import DATA
+from whisper_service.jobs.queue import Job
 from whisper_service.tables import LedgerEntry
+from whisper_service.whisper.options import Options
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from typing import Any
 
 from flask import Blueprint
 
-from whisper_service import admin, ids
+from whisper_service import ids
+from whisper_service.accounts import statistics
 from whisper_service.billing import MAX_BALANCE
 from whisper_service.errors import InvalidRequest
 from whisper_service.web import params, serializers
@@ -17,10 +18,10 @@ private = Blueprint("admin", __name__)
 
 @private.get("/admin/users")
 def users() -> dict[str, Any]:
-    page = admin.listed(*params.page())
-    statistics = admin.statistics(page.rows, services().config.auth.session_hours)
+    page = statistics.listed(*params.page())
+    found = statistics.statistics(page.rows, services().config.auth.session_hours)
     return {
-        "users": [serializers.user_with_statistics(row, statistics[row.id]) for row in page.rows],
+        "users": [serializers.user_with_statistics(row, found[row.id]) for row in page.rows],
         "pagination": serializers.pagination(page),
     }
 
@@ -35,7 +36,7 @@ def update(uuid: str) -> dict[str, Any]:
     fields = [name for name, value in given.items() if value is not None]
     if not fields:
         raise InvalidRequest("No valid fields to update. Give token_balance or price_multiplier")
-    user = admin.update(uuid, balance, multiplier)
+    user = statistics.update(uuid, balance, multiplier)
     return {
         "message": "User updated successfully",
         "updated_fields": fields,

@@ -4,7 +4,8 @@ from typing import Any
 
 from flask import Blueprint
 
-from whisper_service import api_tokens, ids
+from whisper_service import ids
+from whisper_service.accounts import api_keys
 from whisper_service.errors import InvalidRequest
 from whisper_service.web import params, serializers
 from whisper_service.web.auth import current_user
@@ -15,7 +16,7 @@ private = Blueprint("api_tokens", __name__)
 @private.get("/user/token")
 @private.get("/user/tokens")
 def issued() -> dict[str, Any]:
-    return {"tokens": [serializers.api_token(row) for row in api_tokens.issued(current_user())]}
+    return {"tokens": [serializers.api_token(row) for row in api_keys.issued(current_user())]}
 
 
 @private.post("/user/token")
@@ -24,7 +25,7 @@ def issue() -> dict[str, Any]:
     name = params.optional_text(params.json_object(), "name")
     if name is None:
         raise InvalidRequest("Missing 'name' field in request body")
-    token, key = api_tokens.issue(current_user(), name)
+    token, key = api_keys.issue(current_user(), name)
     return {
         "message": "Token issued successfully",
         "token_id": token.uuid,
@@ -37,7 +38,7 @@ def issue() -> dict[str, Any]:
 @private.delete("/user/token/<uuid>")
 @private.delete("/user/tokens/<uuid>")
 def revoke(uuid: str) -> dict[str, Any]:
-    token = api_tokens.revoke(current_user(), ids.parse(uuid, "token ID"))
+    token = api_keys.revoke(current_user(), ids.parse(uuid, "token ID"))
     return {
         "message": "Token revoked successfully",
         "token_id": token.uuid,

@@ -6,11 +6,12 @@ from contextlib import suppress
 
 from flask import Flask, g, request
 
-from whisper_service import api_tokens, ids, sessions
+from whisper_service import ids
+from whisper_service.accounts import api_keys, sessions
 from whisper_service.credentials import GONE
 from whisper_service.errors import Forbidden, InvalidRequest, Unauthenticated
-from whisper_service.limits import network_of
 from whisper_service.tables import User
+from whisper_service.web.limits import network_of
 from whisper_service.web.services import services
 
 # Werkzeug's own parser takes a Basic value for base64, and fails on some.
@@ -72,7 +73,7 @@ def authenticate(header: str, session_hours: int) -> tuple[User, str | None]:
     """
     scheme, secret = _secret(header)
     session = secret if scheme == "basic" else None
-    user = sessions.find_user(secret, session_hours) if session else api_tokens.find_user(secret)
+    user = sessions.find_user(secret, session_hours) if session else api_keys.find_user(secret)
     if user is None:
         raise Unauthenticated(GONE)
     return user, session

@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import dump_options_header, quote_etag
 from werkzeug.wsgi import wrap_file
 
-from whisper_service import files
+from whisper_service.files import library
 from whisper_service.tables import File
 
 
@@ -74,7 +74,7 @@ def _asked_range(etag: str, size: int) -> tuple[int, int] | None:
 
 
 def _headers(row: File, etag: str) -> Headers:
-    name = files.download_name(row)
+    name = library.download_name(row)
     options = {"filename": name.encode("ascii", "replace").decode().replace("?", "_")}
     if not name.isascii():
         options["filename*"] = "UTF-8''" + quote(name, safe="")

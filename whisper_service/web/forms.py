@@ -10,7 +10,7 @@ from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from whisper_service.errors import InvalidRequest, TooLarge
-from whisper_service.storage import IncomingFile
+from whisper_service.files.storage import IncomingFile
 from whisper_service.web.services import services
 
 # Of all text fields of a form together, and how many there may be.

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from whisper_service import billing, jobs, metrics
+from whisper_service import billing, metrics
 from whisper_service.errors import NotFound
+from whisper_service.jobs import queue
 from whisper_service.web.services import services
 
 public = Blueprint("metrics", __name__)
@@ -18,7 +19,7 @@ def figures() -> Response:
     """Answer from this machine alone, unless the configuration lets everybody ask."""
     if not (services().config.server.public_metrics or _is_from_here()):
         raise NotFound("Not Found")
-    waiting, running = jobs.count()
+    waiting, running = queue.count()
     now = {
         "transcriptions_pending": waiting,
         "transcriptions_processing": running,

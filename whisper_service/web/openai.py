@@ -11,8 +11,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
-from whisper_service import model_files, transcriptions, uploads
-from whisper_service.cues import Layout
 from whisper_service.errors import (
     InvalidRequest,
     NotFound,
@@ -20,16 +18,20 @@ from whisper_service.errors import (
     ServiceError,
     Unavailable,
 )
-from whisper_service.formats import FORMATS
-from whisper_service.jobs import INSUFFICIENT
-from whisper_service.model_files import ModelFile
-from whisper_service.options import MAX_PROMPT, MAX_TEMPERATURE, Options
+from whisper_service.files import uploads
+from whisper_service.jobs import orders
+from whisper_service.jobs.orders import Order
+from whisper_service.jobs.queue import INSUFFICIENT
+from whisper_service.models import catalog
+from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Transcription
-from whisper_service.transcript import Transcript
-from whisper_service.transcriptions import Order
+from whisper_service.transcripts.cues import Layout
+from whisper_service.transcripts.formats import FORMATS
+from whisper_service.transcripts.transcript import Transcript
 from whisper_service.web import forms, params, waiting
 from whisper_service.web.auth import current_user
 from whisper_service.web.services import services
+from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 
 private = Blueprint("openai", __name__)
 
@@ -54,7 +56,7 @@ def translate() -> Response:
 @private.get("/models")
 def models() -> dict[str, Any]:
     folder = services().config.models.path
-    found = {model.name: model for model in model_files.available(folder)}
+    found = {model.name: model for model in catalog.available(folder)}
     default = found.get(services().config.models.default)
     if default:
         found[DEFAULT_MODEL] = default
@@ -111,10 +113,10 @@ def _ordered(file_uuid: str, order: Order) -> Transcription:
     is joined by whoever asks, what has ended by a client that says that it asks again.
     """
     retried = request.headers.get(RETRY_HEADER, "0") != "0"
-    found = transcriptions.find_same(current_user(), file_uuid, order, completed=retried)
+    found = orders.find_same(current_user(), file_uuid, order, completed=retried)
     if found:
         return found
-    (queued,) = transcriptions.submit(current_user(), file_uuid, order, services().config.limits)
+    (queued,) = orders.submit(current_user(), file_uuid, order, services().config.limits)
     services().worker.wake()
     return queued
 
@@ -122,12 +124,12 @@ def _ordered(file_uuid: str, order: Order) -> Transcription:
 def _wait(uuid: str) -> Transcript:
     is_gone = waiting.disconnect_check()
     while not is_gone():
-        row = transcriptions.find(uuid)
+        row = orders.find(uuid)
         if row is None:
             raise NotFound("The transcription was deleted")
         if row.status == "failed":
             raise _failure(str(row.error))
-        transcript = transcriptions.transcript_of(row)
+        transcript = orders.transcript_of(row)
         if transcript:
             return transcript
         if not services().worker.wait_for_news(waiting.LOOK_SECONDS):
@@ -157,7 +159,7 @@ def _render(transcript: Transcript, wish: _Wish) -> Response:
 
 def _find_model(name: str) -> ModelFile:
     config = services().config.models
-    return model_files.find(config.path, config.default if name == DEFAULT_MODEL else name)
+    return catalog.find(config.path, config.default if name == DEFAULT_MODEL else name)
 
 
 def _model(name: str, model: ModelFile) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from whisper_service.cues import Layout
 from whisper_service.errors import TooManyRequests
-from whisper_service.formats import FORMATS
-from whisper_service.limits import ConcurrencyLimit
 from whisper_service.tables import Transcription
-from whisper_service.transcript import Transcript
+from whisper_service.transcripts.cues import Layout
+from whisper_service.transcripts.formats import FORMATS
+from whisper_service.transcripts.transcript import Transcript
+from whisper_service.web.limits import ConcurrencyLimit
 
 # Rendering takes 50 ms for as much stored JSON as this, and a second for 12 hours of speech with
 # the times of its words (8 MB).

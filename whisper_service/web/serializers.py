@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from whisper_service import billing, jobs
-from whisper_service.admin import Statistics
-from whisper_service.pages import Page
-from whisper_service.runs import Progress
+from whisper_service import billing
+from whisper_service.accounts.statistics import Statistics
+from whisper_service.jobs import queue
+from whisper_service.jobs.run import Progress
+from whisper_service.jobs.worker import Worker
+from whisper_service.pagination import Page
 from whisper_service.tables import ApiToken, File, Session, Transcription, User
 from whisper_service.web.rendering import Rendered
-from whisper_service.worker import Worker
 
 
 def timestamp(seconds: int) -> str:
@@ -153,7 +154,7 @@ def _compact(value: object) -> bytes:
 def _under_way(row: Transcription, worker: Worker) -> dict[str, Any]:
     """Tell how far an unfinished one is. `eta_seconds` is null until the model's speed is known."""
     if row.status == "pending":
-        ahead, seconds = jobs.ahead_of(row)
+        ahead, seconds = queue.ahead_of(row)
         file = File.get_or_none(File.uuid == row.file_uuid)
         seconds += ((file and file.samples) or 0) / billing.SAMPLES_PER_SECOND
         eta = worker.seconds_for(row.model, seconds, queued=True)

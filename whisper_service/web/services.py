@@ -5,10 +5,10 @@ from typing import cast
 from flask import current_app
 
 from whisper_service.config import Config
-from whisper_service.limits import ConcurrencyLimit, FailedLoginLimiter, RateLimit
-from whisper_service.storage import Storage
+from whisper_service.files.storage import Storage
+from whisper_service.jobs.worker import Worker
+from whisper_service.web.limits import ConcurrencyLimit, FailedLoginLimiter, RateLimit
 from whisper_service.web.rendering import Renderer
-from whisper_service.worker import Worker
 
 
 class Services:

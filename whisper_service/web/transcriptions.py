@@ -4,17 +4,19 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from whisper_service import ids, model_files, transcriptions
-from whisper_service.cues import Layout
+from whisper_service import ids
 from whisper_service.errors import Conflict, InvalidRequest, NotFound
-from whisper_service.formats import FORMATS
-from whisper_service.options import MAX_PROMPT, MAX_TEMPERATURE, Options
+from whisper_service.jobs import orders
+from whisper_service.jobs.orders import Order
+from whisper_service.models import catalog
 from whisper_service.tables import Transcription
-from whisper_service.transcriptions import Order
+from whisper_service.transcripts.cues import Layout
+from whisper_service.transcripts.formats import FORMATS
 from whisper_service.web import params, serializers, waiting
 from whisper_service.web.auth import current_network, current_user
 from whisper_service.web.rendering import Rendered, View, result_key
 from whisper_service.web.services import Services, services
+from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 
 MAX_LINE_WIDTH, MAX_LINE_COUNT = 1000, 100
 MAX_WAIT = 60  # seconds
@@ -31,12 +33,12 @@ def submit() -> dict[str, Any]:
     file_uuid = ids.parse(params.text(body, "uuid", missing="Missing file uuid"))
     name = params.text(body, "model", missing="Missing model")
     order = Order(
-        model_files.find(services().config.models.path, name),
+        catalog.find(services().config.models.path, name),
         params.optional_text(body, "language") or "auto",
         params.texts(body, "format", default="verbose_json"),
         _options(body),
     )
-    queued = transcriptions.submit(current_user(), file_uuid, order, services().config.limits)
+    queued = orders.submit(current_user(), file_uuid, order, services().config.limits)
     services().worker.wake()
     return {
         "message": "Transcription(s) queued successfully",
@@ -48,7 +50,7 @@ def submit() -> dict[str, Any]:
 
 @private.delete("/transcribe/<uuid>")
 def delete(uuid: str) -> dict[str, Any]:
-    row = transcriptions.delete(current_user(), ids.parse(uuid))
+    row = orders.delete(current_user(), ids.parse(uuid))
     services().worker.tell()
     return {
         "message": "Transcription deleted successfully",
@@ -66,7 +68,7 @@ def result(uuid: str) -> Response:
     """
     uuid = ids.parse(uuid)
     view = _view()
-    row = transcriptions.find(uuid)
+    row = orders.find(uuid)
     if row is None:
         return _of_file(uuid, view)
     if params.flag("download"):
@@ -90,7 +92,7 @@ def _look(uuid: str, view: View) -> waiting.Look:
     running, network = services(), current_network()
 
     def look(*, admitted: bool = False) -> dict[str, Any]:
-        row = transcriptions.find(uuid)
+        row = orders.find(uuid)
         if row is None:
             raise NotFound("Transcription not found")
         rendered = _rendered(row, view, running, None if admitted else network)
@@ -112,7 +114,7 @@ def _rendered(
     found = running.renderer.cached(key)
     if found:
         return found
-    stored = transcriptions.stored(row)
+    stored = orders.stored(row)
     if stored is None:
         raise NotFound("Transcription not found")
     return running.renderer.render({key: stored}, network)[key]
@@ -123,8 +125,8 @@ def _of_file(uuid: str, view: View) -> Response:
 
     Those whose transcript was deleted since the rows were read are left out.
     """
-    page = transcriptions.of_file(uuid, *params.page(params.MAX_LIMIT))
-    rows = transcriptions.with_transcripts(page.rows, MAX_LIST_LENGTH)
+    page = orders.of_file(uuid, *params.page(params.MAX_LIMIT))
+    rows = orders.with_transcripts(page.rows, MAX_LIST_LENGTH)
     stored = {result_key(row, view): data for row, data in rows if data is not None}
     results = services().renderer.render(stored, current_network())
     listed = [

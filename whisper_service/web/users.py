@@ -6,11 +6,12 @@ from typing import Any
 
 from flask import Blueprint, Response, request, send_file
 
-from whisper_service import ids, sessions, users
+from whisper_service import ids
+from whisper_service.accounts import sessions, users
+from whisper_service.accounts.users import ProfileChange
 from whisper_service.errors import InvalidRequest, NotFound
-from whisper_service.storage import IncomingFile
+from whisper_service.files.storage import IncomingFile
 from whisper_service.tables import User
-from whisper_service.users import ProfileChange
 from whisper_service.web import forms, params, serializers
 from whisper_service.web.auth import (
     current_credential,

@@ -1,6 +1,6 @@
 """Uploaded files, and the models that can hear them."""
 
-from whisper_service.containers import ENDINGS
+from whisper_service.files.media_types import ENDINGS
 from whisper_service.web.reference.notation import (
     ANYONE,
     BY_UUID,

@@ -1,7 +1,6 @@
 """What transcriptions are ordered with and answer, in both dialects."""
 
-from whisper_service.formats import FORMATS, ORDERED
-from whisper_service.options import MAX_PROMPT, MAX_TEMPERATURE
+from whisper_service.transcripts.formats import FORMATS, ORDERED
 from whisper_service.web.reference.notation import Schema, listed, record, ref
 from whisper_service.web.reference.schemas import (
     COUNT,
@@ -15,6 +14,7 @@ from whisper_service.web.reference.schemas import (
     UUID,
     maybe,
 )
+from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE
 
 SWITCH: Schema = {"type": ["boolean", "null"], "default": False}
 _LOOK: dict[str, Schema] = {

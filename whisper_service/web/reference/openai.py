@@ -1,6 +1,5 @@
 """OpenAI's dialect."""
 
-from whisper_service.options import MAX_PROMPT, MAX_TEMPERATURE
 from whisper_service.web.errors import OPENAI_PREFIX
 from whisper_service.web.openai import DEFAULT_MODEL, RESPONSE_FORMATS
 from whisper_service.web.reference.notation import (
@@ -19,6 +18,7 @@ from whisper_service.web.reference.notation import (
     told,
 )
 from whisper_service.web.reference.schemas import BINARY, GIVEN_TEXT, LANGUAGE, STRING
+from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE
 
 FIELDS: dict[str, Schema] = {
     "response_format": {"enum": list(RESPONSE_FORMATS), "default": RESPONSE_FORMATS[0]},

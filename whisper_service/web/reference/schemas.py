@@ -1,11 +1,12 @@
 """What most answers and bodies of requests are made of."""
 
-from whisper_service import languages, passwords
+from whisper_service.accounts import passwords
+from whisper_service.accounts.users import MAX_USERNAME
 from whisper_service.billing import MAX_BALANCE
 from whisper_service.config import Config
-from whisper_service.users import MAX_USERNAME
 from whisper_service.web.admin import MAX_MULTIPLIER
 from whisper_service.web.reference.notation import Schema, listed, record, ref
+from whisper_service.whisper import languages
 
 STRING: Schema = {"type": "string"}
 BOOLEAN: Schema = {"type": "boolean"}

@@ -1,7 +1,7 @@
 """Transcriptions: ordered, looked at, waited for, deleted."""
 
-from whisper_service.formats import FORMATS
-from whisper_service.transcriptions import LATER
+from whisper_service.jobs.orders import LATER
+from whisper_service.transcripts.formats import FORMATS
 from whisper_service.web.params import MAX_LIMIT
 from whisper_service.web.reference.notation import (
     ANYONE,

@@ -1,0 +1,213 @@
+"""The supervisor of the engine's process: starts it, asks it, and ends it when it must."""
+
+import logging
+import math
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from whisper_service import sandbox
+from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.sandbox import Limits
+from whisper_service.whisper import protocol
+from whisper_service.whisper.protocol import Answer, Failed, Message, Request
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-m", "whisper_service.whisper.engine_process"]
+LOAD_SECONDS = 300
+LOOK_UP_SECONDS = 0.5
+LATE_SHARE = 0.5
+MAX_WORDS = 2000
+MAX_ANSWER = 16 * 1024**2  # bytes; thousands of words have one hundredth of it
+# Requests come first: they want little of a processor, and somebody is waiting.
+LIMITS = Limits(niceness=5)
+
+logger = logging.getLogger(__name__)
+
+
+class EngineCrashed(Exception):
+    """The process died or hung; the same recording may well succeed another time."""
+
+
+class _Child:
+    """A process with one model, and the connection to it."""
+
+    def __init__(self, model: Path) -> None:
+        self.model = _identity(model)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [*sandbox.command(LIMITS), *PROGRAM, str(theirs.fileno()), str(model.resolve())],
+                cwd=ROOT,
+                env={**os.environ, **_thread_limits()},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl-C is for the service, which then ends its children
+            )
+        ours.settimeout(0)
+        self._socket = ours
+        self._words = b""
+        assert self._process.stderr
+        self._mouth = self._process.stderr
+        os.set_blocking(self._mouth.fileno(), False)
+
+    @property
+    def words(self) -> str:
+        """The last that it said: whisper.cpp tells there why it ends the process."""
+        return self._words.decode(errors="replace")
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_until_ready(self, wanted: Callable[[], bool]) -> None:
+        self._receive(time.monotonic() + LOAD_SECONDS, wanted)
+
+    def ask(self, request: Request, seconds: float, wanted: Callable[[], bool]) -> Answer:
+        deadline = time.monotonic() + seconds
+        self._send(request, deadline, wanted)
+        answer = self._receive(deadline, wanted)
+        if not isinstance(answer, Answer):
+            raise EngineCrashed("The engine sent no answer")
+        return answer
+
+    def _send(self, request: Request, deadline: float, wanted: Callable[[], bool]) -> None:
+        left = memoryview(protocol.frame(request))
+        while left:
+            self._wait(select.POLLOUT, deadline, wanted)
+            left = left[self._socket.send(left) :]
+
+    def _receive(self, deadline: float, wanted: Callable[[], bool]) -> Message:
+        (size,) = protocol.LENGTH.unpack(self._read(protocol.LENGTH.size, deadline, wanted))
+        if size > MAX_ANSWER:
+            raise EngineCrashed("The engine's answer is too long")
+        message = protocol.from_bytes(self._read(size, deadline, wanted))
+        self._listen()
+        if isinstance(message, Failed):
+            raise ServiceError(message.error)
+        return message
+
+    def _read(self, size: int, deadline: float, wanted: Callable[[], bool]) -> bytes:
+        data = b""
+        while len(data) < size:
+            self._wait(select.POLLIN, deadline, wanted)
+            chunk = self._socket.recv(size - len(data))
+            if not chunk:
+                raise EOFError
+            data += chunk
+        return data
+
+    def _wait(self, event: int, deadline: float, wanted: Callable[[], bool]) -> None:
+        """Wait until the socket can be read or written.
+
+        Not only the answer may be late: a request with its samples is more than the socket's
+        buffer takes, and a process that hangs does not read it.
+        """
+        poll = select.poll()
+        poll.register(self._socket, event)
+        while not poll.poll(LOOK_UP_SECONDS * 1000):
+            self._listen()
+            if not wanted():
+                raise Cancelled
+            if time.monotonic() > deadline:
+                raise EngineCrashed("The engine took too long")
+
+    def kill(self) -> int:
+        self._process.kill()
+        self._socket.close()
+        code = self._process.wait()
+        with self._mouth:
+            self._listen()
+        return code
+
+    def _listen(self) -> None:
+        """Take what it said so far. A pipe that is full would stop it."""
+        with suppress(BlockingIOError):
+            while chunk := os.read(self._mouth.fileno(), 65_536):
+                self._words = (self._words + chunk)[-MAX_WORDS:]
+
+
+class Engine:
+    """One child process with one model in memory, for one thread.
+
+    The child stays while the next recording asks for the same model; another model gets a new
+    process, which gives the old one's memory back for certain.
+    """
+
+    def __init__(self) -> None:
+        self.loads = 0
+        self._child: _Child | None = None
+        self._due = math.inf
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._child is not None
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether the process has taken a good part of the time after which it is given up."""
+        return time.monotonic() > self._due
+
+    def ask(
+        self,
+        model: Path,
+        request: Request,
+        seconds: float,
+        wanted: Callable[[], bool],
+    ) -> Answer:
+        """Put a request to the model's process, for up to `seconds`, and return its answer.
+
+        `wanted` is asked twice a second. Raises Cancelled once it says no, EngineCrashed when the
+        process died or took too long, ServiceError for a model or recording that cannot be used.
+        """
+        self._due = time.monotonic() + LATE_SHARE * seconds
+        try:
+            return self._load(model, wanted).ask(request, seconds, wanted)
+        except (OSError, EOFError) as error:
+            dead, code = self._child, self.close()
+            logger.warning("An engine ended with %s: %s", code, dead.words if dead else "")
+            raise EngineCrashed(f"The engine ended with {code}") from error
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._due = math.inf
+
+    def close(self) -> int | None:
+        """End the process, at once and for certain. Returns its exit code, if there was one."""
+        child, self._child = self._child, None
+        return child.kill() if child else None
+
+    def _load(self, model: Path, wanted: Callable[[], bool]) -> _Child:
+        if self._child and self._child.model == _identity(model) and self._child.is_alive():
+            return self._child
+        self.close()
+        self._child = _Child(model)
+        self._child.wait_until_ready(wanted)
+        self.loads += 1
+        return self._child
+
+
+def _thread_limits() -> dict[str, str]:
+    """Keep threads to their cores, and have them wait for each other in the right way.
+
+    OpenMP's threads that spin took 7 s for what takes 1.2 s when they had to share their cores,
+    and those that sleep at once 1.2 s for what takes 0.6 s when they have not: a moment is best.
+    """
+    cores = str(os.cpu_count() or 1)
+    return {"OMP_THREAD_LIMIT": cores, "GOMP_SPINCOUNT": "1000", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _identity(model: Path) -> tuple[Path, int]:
+    """Tell a model file from another of the same name that took its place."""
+    try:
+        return model, model.stat().st_mtime_ns
+    except OSError as error:
+        raise ServiceError("The model file cannot be read") from error
