@@ -29,6 +29,7 @@ from whisper_service.jobs import queue
 from whisper_service.jobs.queue import Job
 from whisper_service.jobs.run import Run
 from whisper_service.jobs.worker import Worker
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
 from whisper_service.whisper.engine import Engine
@@ -71,7 +72,7 @@ def overhead(url: str, models: Path, model: str, folder: Path, pairs: int) -> No
 
 def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> float:
     started = time.perf_counter()
-    job = Job("", 0, "", "", "", "en", ffmpeg.count_samples(recording.path))
+    job = Job("", 0, TranscriptKey("", "", "", "en", ""), ffmpeg.count_samples(recording.path))
     run, turn = Run(job, "en", 14, {}, len(engines)), threading.Condition()
 
     def work(engine: Engine) -> None:

@@ -80,7 +80,7 @@ def test_a_later_request_joins_what_still_waits(service: Service, ann: Api) -> N
     submit(service, ann, language="en")
     submit(service, ann, format="srt")
     first, second = claim(), claim()
-    assert [first.language, second.language] == ["auto", "en"]
+    assert [first.key.language, second.key.language] == ["auto", "en"]
     assert queue.claim_next() is None
     assert {
         row.claim for row in Transcription.select().where(Transcription.language == "auto")
@@ -165,4 +165,4 @@ def test_a_job_is_claimed_once(service: Service, ann: Api) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({job.file_uuid for job in won}) == len(won) == 3
+    assert len({job.key.file_uuid for job in won}) == len(won) == 3

@@ -11,6 +11,7 @@ import pytest
 from tests.support.engine import segment
 from whisper_service.jobs.queue import Job
 from whisper_service.jobs.run import BLOCK, FIND_SPEECH, SAMPLE_RATE, TRANSCRIBE, Run, Task
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Word
 from whisper_service.whisper import protocol
 from whisper_service.whisper.chunking import FRAME, Chunk
@@ -33,7 +34,7 @@ SPEECH = [1.0 if 310 <= frame < 620 or 1550 <= frame < 1920 else 0.0 for frame i
 
 
 def make(language: str = "en", saved: dict[Chunk, Transcribed] | None = None) -> Run:
-    job = Job("claim", 1, "file", "model", "1", language, SAMPLES)
+    job = Job("claim", 1, TranscriptKey("file", "model", "1", language, ""), SAMPLES)
     return Run(job, language, 14, saved or {}, engines=2)
 
 

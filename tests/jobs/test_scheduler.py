@@ -65,7 +65,7 @@ def serve(scheduler: Scheduler, tasks: int) -> list[str]:
         if assignment is None:
             break
         complete(scheduler, assignment)
-        files.append(assignment.run.job.file_uuid)
+        files.append(assignment.run.job.key.file_uuid)
     return files
 
 
@@ -163,7 +163,7 @@ def test_a_job_that_cannot_start_does_not_hold_up_the_next(
     second = enqueue("ann", CLIP)
     taken = Scheduler(2, start).next_task(0)
     assert taken
-    assert taken.run.job.file_uuid == second
+    assert taken.run.job.key.file_uuid == second
 
 
 @given(st.lists(st.lists(st.integers(1, 600), min_size=1, max_size=3), min_size=2, max_size=2))

@@ -14,7 +14,7 @@ from whisper_service.models import ggml, hub, part_file, wheels
 from whisper_service.models.ct2.convert import convert
 from whisper_service.models.fetch import fetch
 
-JFK = Path(__file__).parents[1] / "data" / "jfk.wav"
+JFK = Path(__file__).parent.parent / "data" / "jfk.wav"
 TRANSCRIBE = """
 import sys
 from pywhispercpp.model import Model

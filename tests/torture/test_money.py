@@ -34,11 +34,12 @@ from whisper_service.commands import check
 from whisper_service.config import Auth, Limits
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import checkpoints, orders, queue
+from whisper_service.jobs import orders, queue
 from whisper_service.jobs.orders import Order
 from whisper_service.jobs.queue import Job
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Checkpoint, File, LedgerEntry, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.options import Options
@@ -296,8 +297,9 @@ def running_of(user: User) -> list[Transcription]:
 
 def transcribed(what: Job | Transcription) -> int:
     """Add up the samples that the checkpoints of a job or transcription cover."""
-    of = checkpoints.matching(Checkpoint, checkpoints.key(what))
-    return sum(row.stop - row.start for row in Checkpoint.select().where(*of))
+    key = what.key if isinstance(what, Job) else TranscriptKey.of(what)
+    rows = Checkpoint.select().where(*key.matching(Checkpoint))
+    return sum(row.stop - row.start for row in rows)
 
 
 def one_of(table: Any, which: int) -> Any:

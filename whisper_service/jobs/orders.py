@@ -11,10 +11,10 @@ from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.files import library
 from whisper_service.jobs import checkpoints
-from whisper_service.jobs.checkpoints import UNFINISHED
 from whisper_service.models.catalog import ModelFile
 from whisper_service.pagination import Page, page_of
-from whisper_service.tables import File, StoredTranscript, Transcription, User
+from whisper_service.tables import UNFINISHED, File, StoredTranscript, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.formats import ORDERED
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.whisper import languages
@@ -33,6 +33,10 @@ class Order:
     language: str
     formats: Sequence[str]
     options: Options
+
+    def key(self, file_uuid: str) -> TranscriptKey:
+        model, version = self.model.name, self.model.version
+        return TranscriptKey(file_uuid, model, version, self.language, self.options.to_text())
 
 
 def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Transcription]:
@@ -53,13 +57,9 @@ def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Tra
             Transcription.create(
                 uuid=ids.uuid7(),
                 user_id=user.id,
-                file_uuid=file.uuid,
-                model=order.model.name,
-                model_version=order.model.version,
-                language=order.language,
-                options=order.options.to_text(),
                 format=name,
                 created_at=int(time.time()),
+                **order.key(file.uuid).values(),
             )
             for name in formats
         ]
@@ -67,14 +67,10 @@ def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Tra
 
 def find_same(user: User, file_uuid: str, order: Order, *, completed: bool) -> Transcription | None:
     """Find the user's newest transcription of the same that has not ended, or has with a result."""
-    statuses = ["pending", "processing", *(["completed"] if completed else [])]
+    statuses = [*UNFINISHED, *(["completed"] if completed else [])]
     query = Transcription.select().where(
-        Transcription.file_uuid == file_uuid,
+        *order.key(file_uuid).matching(Transcription),
         Transcription.user_id == user.id,
-        Transcription.model == order.model.name,
-        Transcription.model_version == order.model.version,
-        Transcription.language == order.language,
-        Transcription.options == order.options.to_text(),
         Transcription.status.in_(statuses),
     )
     found: Transcription | None = query.order_by(Transcription.id.desc()).first()
@@ -157,7 +153,7 @@ def delete(user: User, uuid: str) -> Transcription:
         if row.status == "processing":
             billing.refund_rest(row)
         Transcription.delete().where(Transcription.uuid == uuid).execute()
-        checkpoints.clear_unwanted(checkpoints.key(row))
+        checkpoints.clear_unwanted(TranscriptKey.of(row))
     return row
 
 

@@ -87,7 +87,7 @@ class Run:
     ) -> None:
         self.job = job
         self.language = language
-        self.options = Options.from_text(job.options)
+        self.options = Options.from_text(job.key.options)
         self.engines = engines
         self._chunk_seconds = chunk_seconds
         self._saved = saved
