@@ -81,12 +81,12 @@ def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> 
                 turn.wait_for(lambda: run.ready or run.is_complete)
                 if run.is_complete:
                     return
-                task = run.take()
+                task = run.next_task()
             answer = engine.ask(
                 model, task.request(recording.path, run.language, 1), HOUR, lambda: True
             )
             with turn:
-                run.give(task, answer)
+                run.complete(task, answer)
                 turn.notify_all()
 
     with ThreadPoolExecutor() as pool:

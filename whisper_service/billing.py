@@ -8,10 +8,10 @@ import time
 from peewee import fn
 
 from whisper_service import ids
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.tables import Checkpoint, LedgerEntry, Transcription, User
 from whisper_service.transcript_key import TranscriptKey
 
-SAMPLES_PER_SECOND = 16_000
 MICROS = 1_000_000
 MAX_BALANCE = 10**15
 _INSUFFICIENT = "Insufficient token balance"
@@ -23,7 +23,7 @@ def cost(samples: int, price_micros: int) -> int:
     `samples` are counted at 16 kHz, `price_micros` is the multiplier in millionths; integers all
     the way, because a rounded float would charge a token too much now and then.
     """
-    seconds = -(-samples // SAMPLES_PER_SECOND)
+    seconds = -(-samples // SAMPLE_RATE)
     return -(-seconds * price_micros // MICROS)
 
 

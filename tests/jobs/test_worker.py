@@ -210,8 +210,8 @@ def test_an_engine_without_work_gives_its_memory_back(
     while statuses() != ["completed"]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert engine.is_loaded
-    while engine.is_loaded:
+    assert engine._child
+    while engine._child:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     worker.stop()

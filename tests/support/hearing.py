@@ -15,7 +15,7 @@ def hear(engine: Engine, model: Path, wav: Path, language: str = "en") -> Transc
     job = Job("", 0, TranscriptKey("", "", "", language, ""), ffmpeg.count_samples(wav))
     run = Run(job, language, 14, {}, engines=1)
     while not run.is_complete:
-        task = run.take()
+        task = run.next_task()
         request = task.request(wav, run.language, threads=2)
-        run.give(task, engine.ask(model, request, 60, lambda: True))
+        run.complete(task, engine.ask(model, request, 60, lambda: True))
     return run.transcript()

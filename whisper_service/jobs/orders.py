@@ -1,4 +1,4 @@
-"""The user's side of transcriptions."""
+"""Transcriptions as their users order, read and delete them."""
 
 import time
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Tra
 
 
 def find_same(user: User, file_uuid: str, order: Order, *, completed: bool) -> Transcription | None:
-    """Find the user's newest transcription of the same that has not ended, or has with a result."""
+    """Return the user's newest equal transcription that is unfinished, or completed."""
     statuses = [*UNFINISHED, *(["completed"] if completed else [])]
     query = Transcription.select().where(
         *order.key(file_uuid).matching(Transcription),
@@ -77,8 +77,8 @@ def find_same(user: User, file_uuid: str, order: Order, *, completed: bool) -> T
     return found
 
 
-# Asked for more often than anything else: written once, for Peewee needs 15 times as long for it
-# as SQLite for the answer.
+# The most frequent query is built once: building it takes Peewee 15 times as long as answering it
+# takes SQLite.
 _QUERY = Transcription.select().where(Transcription.uuid == "")
 _BY_UUID, _ = _QUERY.sql()
 _NAMES = [column.name for column in _QUERY.selected_columns]
@@ -158,7 +158,7 @@ def delete(user: User, uuid: str) -> Transcription:
 
 
 def transcript_of(transcription: Transcription) -> Transcript | None:
-    """Load what was heard; None until the transcription is completed, and after its deletion."""
+    """Load the transcript; None until the transcription is completed, and after its deletion."""
     data = stored(transcription)
     return Transcript.from_json(data) if data is not None else None
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whisper_service.billing import SAMPLES_PER_SECOND
+from whisper_service.audio import seconds_of
 from whisper_service.db import database
 from whisper_service.jobs.scheduler import Scheduler
 from whisper_service.tables import File, Transcription
@@ -81,7 +81,7 @@ class ProgressEstimator:
         if not speed:
             return None
         waiting = self._scheduler.audio_left() if is_queued else 0.0
-        return math.ceil((samples / SAMPLES_PER_SECOND + waiting) / speed)
+        return math.ceil((seconds_of(samples) + waiting) / speed)
 
 
 def ahead_of(row: Transcription) -> tuple[int, int]:

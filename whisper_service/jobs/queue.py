@@ -15,6 +15,7 @@ from typing import Any
 from peewee import ModelSelect, fn
 
 from whisper_service import billing, ids
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.db import write_transaction
 from whisper_service.jobs import checkpoints
 from whisper_service.tables import File, StoredTranscript, Transcription, User
@@ -47,7 +48,7 @@ class Job:
 
 
 def waiting() -> list[int]:
-    """List the users, by id, who have a transcription that could be claimed."""
+    """Return the ids of users who have a transcription that could be claimed."""
     rows = _claimable().select(Transcription.user_id).distinct().order_by()
     return [row.user_id for row in rows]
 
@@ -88,7 +89,7 @@ def complete_stored() -> bool:
 
 
 def count() -> tuple[int, int]:
-    """Count the transcriptions that are pending and that are processing."""
+    """Return how many transcriptions are pending, and how many are processing."""
     of = {"pending": 0, "processing": 0}
     for status in of:
         of[status] = Transcription.select().where(Transcription.status == status).count()
@@ -178,7 +179,7 @@ def _pending() -> "ModelSelect[Transcription]":
 
 
 def _claimable() -> "ModelSelect[Transcription]":
-    """Select what waits for an engine: its recording is converted, its transcript is to be made."""
+    """Select what waits for an engine: with a WAV, and without a stored transcript."""
     made = StoredTranscript.select().where(_has_transcript())
     return (
         _pending()
@@ -191,7 +192,7 @@ def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription 
     query = _claimable()
     if user_id is not None:
         query = query.where(Transcription.user_id == user_id)
-    short = File.samples <= SHORT_SECONDS * billing.SAMPLES_PER_SECOND
+    short = File.samples <= SHORT_SECONDS * SAMPLE_RATE
     first: Transcription | None = query.where(short).first()
     return first or (None if only_short else query.first())
 

@@ -5,13 +5,14 @@ import os
 from functools import partial
 
 from whisper_service import db, metrics
+from whisper_service.audio import seconds_of
 from whisper_service.config import Config
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import checkpoints, queue
 from whisper_service.jobs.changes import ChangeNotifier
 from whisper_service.jobs.progress import ProgressEstimator
-from whisper_service.jobs.run import SAMPLE_RATE, Run, Task
+from whisper_service.jobs.run import Run, Task
 from whisper_service.jobs.scheduler import Assignment, Scheduler
 from whisper_service.jobs.threads import WorkerThreads
 from whisper_service.models import catalog
@@ -71,7 +72,7 @@ class JobRunner:
             queue.put_back(run.job)
 
     def _start_run(self, job: queue.Job) -> Run | None:
-        logger.info("Job %s: %d s of audio", job.claim, job.samples // SAMPLE_RATE)
+        logger.info("Job %s: %.0f s of audio", job.claim, seconds_of(job.samples))
         try:
             model = catalog.find(self._config.models.path, job.key.model)
             language = "en" if model.is_english_only else job.key.language
@@ -112,7 +113,7 @@ class JobRunner:
     def _complete(self, run: Run) -> None:
         try:
             self._threads.keep(partial(queue.complete, run.job, run.transcript()))
-            metrics.transcribed(run.job.key.model, run.job.samples / SAMPLE_RATE, run.seconds)
+            metrics.transcribed(run.job.key.model, seconds_of(run.job.samples), run.seconds)
         except Exception as error:  # noqa: BLE001 - the scheduler has forgotten it, nobody else ends it
             self._end(run.job, error)
 

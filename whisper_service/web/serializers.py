@@ -7,6 +7,7 @@ from typing import Any
 
 from whisper_service import billing
 from whisper_service.accounts.statistics import Statistics
+from whisper_service.audio import seconds_of
 from whisper_service.jobs.progress import Pending, Processing, Progress
 from whisper_service.pagination import Page
 from whisper_service.tables import ApiToken, File, Session, Transcription, User
@@ -80,7 +81,7 @@ def pagination(page: Page[Any]) -> dict[str, int]:
 
 
 def file(row: File) -> dict[str, Any]:
-    seconds = row.samples / billing.SAMPLES_PER_SECOND if row.samples else None
+    seconds = seconds_of(row.samples) if row.samples else None
     answer = {
         "uuid": row.uuid,
         "filename": row.filename,
