@@ -118,7 +118,7 @@ from pathlib import Path
 from tests.hearing import hear
 from tests.support import old_kernel
 from whisper_service import config, logs, media, sandbox
-from whisper_service.engine import Engine
+from whisper_service.whisper.engine import Engine
 from whisper_service.server import Server
 
 storage, model, recording = map(Path, sys.argv[1:])

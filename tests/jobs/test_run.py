@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from tests.support.engine import segment
-from whisper_service.audio import FRAME_SAMPLES, Chunk
+from whisper_service.audio import FRAME_SAMPLES, SAMPLE_RATE
 from whisper_service.jobs.queue import Job
-from whisper_service.jobs.run import BLOCK, FIND_SPEECH, SAMPLE_RATE, TRANSCRIBE, Run, Task
+from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, TRANSCRIBE, Run, Task
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Word
 from whisper_service.whisper import protocol
+from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.options import Options
 from whisper_service.whisper.protocol import (
     Failed,
@@ -55,7 +56,10 @@ def test_speech_is_looked_for_in_blocks_at_once() -> None:
     assert run.ready == BLOCKS
     tasks = [run.next_task() for _ in range(BLOCKS)]
     assert [task.do for task in tasks] == [FIND_SPEECH] * 2
-    assert [task.chunk for task in tasks] == [Chunk(0, BLOCK), Chunk(BLOCK, SAMPLES)]
+    assert [task.chunk for task in tasks] == [
+        Chunk(0, BLOCK_SAMPLES),
+        Chunk(BLOCK_SAMPLES, SAMPLES),
+    ]
     assert run.ready == 0
     assert not run.is_complete
 

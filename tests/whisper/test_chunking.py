@@ -3,7 +3,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.audio import FRAME_SAMPLES, LONGEST_PAUSE, Chunk, plan
+from whisper_service.audio import FRAME_SAMPLES
+from whisper_service.whisper.chunking import LONGEST_PAUSE, Chunk, plan
 
 SECOND = 31  # frames
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import srt
 import webvtt
-import whisper_service.engine
 
 from tests.support.hearing import hear
 from tests.support.speech import DATA, WORDS, word_error_rate
@@ -21,6 +20,7 @@ from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.transcripts import formats
 from whisper_service.transcripts.cues import Layout
 from whisper_service.transcripts.transcript import Transcript
+from whisper_service.whisper import engine as engine_module
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.engine import Engine, EngineCrashed
 from whisper_service.whisper.options import Options
@@ -141,7 +141,7 @@ def test_a_model_that_is_gone_once_it_was_checked_is_no_crash(
     model = tmp_path / "model.bin"
     os.link(tiny_en_model, model)
     with monkeypatch.context() as broken:
-        broken.setattr(whisper_service.engine, "PROGRAM", [sys.executable, "-c", VANISHING])
+        broken.setattr(engine_module, "PROGRAM", [sys.executable, "-c", VANISHING])
         with pytest.raises(ServiceError, match="The model could not be loaded"):
             engine.ask(model, REQUEST, 60, lambda: True)
     assert hear(engine, tiny_en_model, SHORT).text
