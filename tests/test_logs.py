@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import PASSWORD, Api, Service
-from tests.jobs.test_queue import submit
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.jobs import submit
+from tests.support.paths import DATA
+from tests.support.service import PASSWORD, Api, Service
 from whisper_service import ids, logs
 from whisper_service.files import ffmpeg
 from whisper_service.tables import File, Transcription, User

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.commands.test_app import failure
-from tests.conftest import DATA, ROOT, measured
-from tests.torture.harness import scale
+from tests.support.commands import failure
+from tests.support.harness import scale
+from tests.support.live import measured
+from tests.support.paths import DATA, ROOT
 from whisper_service import db
 from whisper_service.errors import CommandError
 

@@ -10,14 +10,15 @@ import pytest
 import requests
 from blake3 import blake3
 
-from tests.commands.test_app import failure, run
-from tests.conftest import Service
-from tests.server.test_server import rows
-from tests.support.speech import DATA
-from tests.torture.clients import Client, Site, as_wav, assert_caught, sound, until
-from tests.torture.disk import MIB, as_mounter, small_disk
-from tests.torture.harness import scale, seeded
-from tests.torture.test_kill import Promises
+from tests.support.commands import failure, run
+from tests.support.database import rows
+from tests.support.disk import MIB, as_mounter, small_disk
+from tests.support.harness import assert_caught, scale, seeded
+from tests.support.paths import DATA
+from tests.support.recordings import as_wav, sound
+from tests.support.service import Service
+from tests.support.site import Client, Promises, Site
+from tests.support.waiting import until
 from whisper_service import db, ids
 from whisper_service.commands import backup
 from whisper_service.errors import CommandError

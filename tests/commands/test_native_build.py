@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from whisper_service.commands import native_build
 from whisper_service.config import Config
 from whisper_service.errors import CommandError

@@ -6,19 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ffmpeg import run_ffmpeg
-from tests.support.speech import DATA
+from tests.support.ffmpeg import convert, run_ffmpeg
+from tests.support.paths import DATA
 from whisper_service.errors import Cancelled
 from whisper_service.files import ffmpeg
 
 JFK = DATA / "jfk.wav"
-
-
-def convert(source: Path, folder: Path, seconds: int = 60) -> tuple[ffmpeg.Media, int]:
-    kind = ffmpeg.probe(source)
-    samples = ffmpeg.extract(source, kind, folder / "speech.wav", seconds, lambda: True)
-    ffmpeg.encode(source, kind, folder / "converted", seconds, lambda: True)
-    return kind, samples
 
 
 def test_audio_becomes_mp3_and_wav(tmp_path: Path) -> None:

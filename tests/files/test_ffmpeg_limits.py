@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Service
-from tests.files.test_ffmpeg import convert, run_ffmpeg
+from tests.support.ffmpeg import convert, run_ffmpeg
+from tests.support.harness import FULL
+from tests.support.paths import DATA
 from tests.support.processes import watch, watched_ones
-from tests.support.speech import DATA
-from tests.torture.harness import FULL
+from tests.support.service import Service
 from whisper_service.files import ffmpeg
 
 JFK = DATA / "jfk.wav"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ffmpeg import quiet_flac, run_ffmpeg
-from tests.support.speech import DATA
+from tests.support.paths import DATA
 from whisper_service.files import ffmpeg, lengths
 from whisper_service.files.lengths import ClaimedLength
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from peewee import OperationalError
 
-from tests.conftest import Api, Service
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import db
 from whisper_service.db import database
 from whisper_service.files.storage import IncomingFile, Storage

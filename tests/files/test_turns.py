@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Api, Service
 from tests.support.ffmpeg import quiet_flac, run_ffmpeg
 from tests.support.interleaving import after
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.files import ffmpeg
 from whisper_service.files.turns import Turns, next_file
 from whisper_service.tables import File

@@ -139,8 +139,8 @@ def test_no_network_is_told_at_once(get, models_folder):
 
 def test_a_second_download_at_the_same_time_is_told_so(get, models_folder):
     holder = (
-        "import sys, pathlib; from whisper_service.model_sources import part\n"
-        "with part.locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "import sys, pathlib; from whisper_service.models import part_file\n"
+        "with part_file.locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", holder, str(models_folder / "ggml-x.bin")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -171,10 +171,10 @@ def test_a_disk_that_fills_up_is_told_and_left_empty(model_hub, models_folder):
         pytest.skip("this system lets nobody mount a small disk")
     model_hub.content, model_hub.length = CONTENT, None  # no length: nothing to compare before
     script = (
-        "import sys, pathlib; from whisper_service.model_sources import hub, part\n"
+        "import sys, pathlib; from whisper_service.models import hub, part_file\n"
         "target = pathlib.Path(sys.argv[1]) / 'ggml-x.bin'\n"
         "try:\n"
-        "    with part.locked(target) as file: hub.download(hub.Download(*sys.argv[2:]), file)\n"
+        "    with part_file.locked(target) as file: hub.download(hub.Download(*sys.argv[2:]), file)\n"
         "except Exception as error:\n"
         "    print(type(error).__name__, error, list(target.parent.iterdir()))"
     )

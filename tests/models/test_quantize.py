@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.models.test_convert import tensors_of
 from tests.support.hearing import hear
-from tests.support.speech import DATA, WORDS, word_error_rate
+from tests.support.models import tensors_of
+from tests.support.paths import DATA
+from tests.support.speech import WORDS, word_error_rate
 from whisper_service.errors import CommandError
 from whisper_service.models import ggml, hub, part_file, quantize
 from whisper_service.models.ct2.convert import convert

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LiveServer, start_server
-from tests.server.test_server import Client
-from tests.support.speech import DATA
+from tests.support.harness import start
+from tests.support.live import Client, LiveServer, start_server
+from tests.support.paths import DATA
 from tests.support.wire import Wire, connected, head
-from tests.torture.harness import start
 from whisper_service.server.parser import PARSED_BYTES
 from whisper_service.web import MAX_BODY_BYTES
 from whisper_service.web.forms import MAX_AVATAR_BODY_BYTES, MAX_AVATAR_BYTES, max_upload_body_bytes
@@ -27,11 +26,11 @@ FORM = "multipart/form-data; boundary=x"
 
 
 @pytest.fixture(scope="module")
-def server(tiny_en_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def server(stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     yield from served(
         start_server(
             tmp_path_factory.mktemp("door"),
-            tiny_en_model.parent,
+            stub_models,
             **QUICK,
             WHISPER_SERVICE_STORAGE_MAX_UPLOAD_BYTES=str(MAX_UPLOAD),
             WHISPER_SERVICE_SERVER_CONNECTIONS_PER_ADDRESS=str(CROWD),
@@ -181,9 +180,9 @@ def test_a_client_that_asks_first_is_told(server: LiveServer, key: str) -> None:
         assert wire.asked(upload(len(body), Expect="100-continue")).status == 401
 
 
-def test_a_full_disk_refuses_uploads_alone(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_a_full_disk_refuses_uploads_alone(stub_models: Path, tmp_path: Path) -> None:
     reserve = {"WHISPER_SERVICE_STORAGE_RESERVE_BYTES": str(2**50)}
-    server = start_server(tmp_path, tiny_en_model.parent, **QUICK, **reserve)
+    server = start_server(tmp_path, stub_models, **QUICK, **reserve)
     key = Client(server, "ann").headers["Authorization"]
     for length in ({"Content_Length": 100}, {"Transfer_Encoding": "chunked"}):
         with connected(server) as wire:
@@ -323,10 +322,10 @@ def test_a_proxys_clients_have_limits_of_their_own(server: LiveServer, key: str)
 
 
 @pytest.fixture(scope="module")
-def hasty(tiny_en_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def hasty(stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server whose deadlines are short."""
     folder = tmp_path_factory.mktemp("hasty")
-    yield from served(start(folder, tiny_en_model.parent, **QUICK, DOOR_SECONDS="1.5"))
+    yield from served(start(folder, stub_models, **QUICK, DOOR_SECONDS="1.5"))
 
 
 def test_a_head_has_a_deadline(hasty: LiveServer) -> None:
@@ -364,8 +363,8 @@ def test_who_keeps_the_pace_is_not_hurried(hasty: LiveServer) -> None:
         assert wire.answer().text == "Invalid JSON body"
 
 
-def test_at_the_end_what_was_begun_is_answered(tiny_en_model: Path, tmp_path: Path) -> None:
-    server = start_server(tmp_path, tiny_en_model.parent, **QUICK)
+def test_at_the_end_what_was_begun_is_answered(stub_models: Path, tmp_path: Path) -> None:
+    server = start_server(tmp_path, stub_models, **QUICK)
     begun = head("POST", "/user/login", Content_Length=2, Expect="100-continue")
     with connected(server) as wire, connected(server) as idle:
         assert idle.asked(head("GET", "/health")).status == 200

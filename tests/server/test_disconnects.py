@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.server.test_server import Client
-from tests.support.speech import DATA
+from tests.support.harness import serving
+from tests.support.live import Client, LiveServer
+from tests.support.paths import DATA
 from tests.support.wire import connected, head
-from tests.torture.harness import serving
 
 PLACES = 8  # of all who wait, with 16 threads
 SECONDS = 10  # well before anything is written to those who are gone
@@ -46,8 +45,8 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["events", "wait", "speech"])
-def test_who_is_gone_holds_no_place(tiny_en_model: Path, tmp_path: Path, kind: str) -> None:
-    with serving(tmp_path, tiny_en_model.parent, **SLOW) as server:
+def test_who_is_gone_holds_no_place(stub_models: Path, tmp_path: Path, kind: str) -> None:
+    with serving(tmp_path, stub_models, **SLOW) as server:
         client = Client(server, "ann")
         (uuid,) = client.transcribe(client.upload(DATA / "austen-0880.wav"))
         client.wait(uuid, "processing")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import PASSWORD, LiveServer
-from tests.server.test_server import Client
+from tests.support.harness import serving
+from tests.support.live import Client, LiveServer
+from tests.support.service import PASSWORD
 from tests.support.wire import Wire, connected, head
-from tests.torture.harness import serving
 from whisper_service.server.dispatcher import SHORT, Dispatcher, PoolSize
 
 SECONDS = 10
@@ -133,8 +133,8 @@ def test_the_end_waits_for_what_runs_and_cancels_the_rest() -> None:
 
 
 @pytest.fixture
-def server(tiny_en_model: Path, tmp_path: Path) -> Iterator[LiveServer]:
-    with serving(tmp_path, tiny_en_model.parent, WHISPER_SERVICE_AUTH_BCRYPT_COST="8") as server:
+def server(stub_models: Path, tmp_path: Path) -> Iterator[LiveServer]:
+    with serving(tmp_path, stub_models, WHISPER_SERVICE_AUTH_BCRYPT_COST="8") as server:
         yield server
 
 

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.conftest import LiveServer
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.server.test_server import TIMEOUT, Client
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.live import TIMEOUT, Client, LiveServer
 
 READERS = 50
 # More than a server and a kernel buffer for one reader, so that a design that writes in a thread

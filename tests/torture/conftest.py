@@ -1,12 +1,12 @@
 """The table that an attack's figures end up in."""
 
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.torture.harness import FULL, SEED
+from tests.support.harness import FULL, SEED, Figure
 
-Figure = Callable[[str, str, str], None]
+FOLDER = Path(__file__).parent
 _FIGURES: list[tuple[str, str, str]] = []
 
 
@@ -14,6 +14,12 @@ _FIGURES: list[tuple[str, str, str]] = []
 def figure() -> Figure:
     """Report what an attack found: its name, the goal, what was measured."""
     return lambda what, goal, measured: _FIGURES.append((what, goal, measured))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == FOLDER:
+            item.add_marker("torture")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

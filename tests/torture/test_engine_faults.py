@@ -6,12 +6,13 @@ from random import Random
 
 import pytest
 
-from tests.server.test_server import rows
-from tests.torture.clients import TOKENS, Client, Site, assert_caught, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.fake_engine import POISONS, crash
-from tests.torture.harness import FULL, SEED, canary, scale, seeded
-from tests.torture.load import Kind, Plan, Result, loaded
+from tests.support.database import rows
+from tests.support.fake_engine import POISONS, crash
+from tests.support.harness import FULL, SEED, Figure, assert_caught, canary, scale, seeded
+from tests.support.load import Kind, Plan, Result, loaded
+from tests.support.recordings import sound
+from tests.support.site import TOKENS, Client, Site
+from tests.support.waiting import until
 from whisper_service.jobs.queue import MAX_ATTEMPTS
 
 HANG_SECONDS = "2"  # until an engine is given up

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import requests
 
-from tests.commands.test_app import run
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.server.test_server import rows
-from tests.torture.clients import MODEL, TOKENS, Client, Site, as_wav, assert_caught, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.disk import MIB, as_mounter, fill, small_disk
-from tests.torture.harness import canary, scale, seeded
+from tests.support.commands import run
+from tests.support.database import rows
+from tests.support.disk import MIB, as_mounter, fill, small_disk
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.harness import Figure, assert_caught, canary, scale, seeded
+from tests.support.recordings import as_wav, sound
+from tests.support.site import MODEL, TOKENS, Client, Site
+from tests.support.waiting import until
 
 DISK, RESERVE = 64 * MIB, 8 * MIB
 ROUNDS = scale(10, 1)

@@ -13,10 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.torture.clients import assert_caught
-from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, scale, seeded
-from tests.torture.traps import SECRET, write_bombs, write_secret, write_slow, write_traps
+from tests.support.harness import FULL, Figure, assert_caught, scale, seeded
+from tests.support.traps import SECRET, write_bombs, write_secret, write_slow, write_traps
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.test_server import rows
-from tests.support.processes import Watched, watch, watched_ones
-from tests.torture.clients import TOKENS, Client, Site, assert_caught, processes_of, until
-from tests.torture.conftest import Figure
-from tests.torture.containers import NAMES, make_seed, mutate
-from tests.torture.harness import FULL, canary, scale, seeded
+from tests.support.database import rows
+from tests.support.harness import FULL, Figure, assert_caught, canary, scale, seeded
+from tests.support.mutations import NAMES, make_seed, mutate
+from tests.support.processes import Watched, processes_of, watch, watched_ones
+from tests.support.site import TOKENS, Client, Site
+from tests.support.waiting import until
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg
 

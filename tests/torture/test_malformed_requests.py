@@ -15,12 +15,11 @@ from hypothesis.strategies import SearchStrategy
 from werkzeug.routing import Rule
 from werkzeug.test import run_wsgi_app
 
-from tests.conftest import Service
-from tests.torture.conftest import Figure
-from tests.torture.harness import scale
-from tests.torture.odd_requests import Requests, written
-from tests.torture.odd_values import JSON, ODD_JSON
-from tests.torture.world import Request, World
+from tests.support.harness import Figure, scale
+from tests.support.odd_requests import Requests, written
+from tests.support.odd_values import JSON, ODD_JSON
+from tests.support.service import Service
+from tests.support.world import Request, World
 from whisper_service import ids
 
 REQUESTS = scale(5000, 1000)

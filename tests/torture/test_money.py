@@ -24,10 +24,9 @@ from hypothesis.stateful import (
 )
 from peewee import IntegrityError
 
-from tests.conftest import PASSWORD
 from tests.support.engine import segment
-from tests.torture.conftest import Figure
-from tests.torture.harness import SEED, scale
+from tests.support.harness import SEED, Figure, scale
+from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
 from whisper_service.commands import check

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.test_server import rows
-from tests.torture.clients import TOKENS, Client, Site, assert_caught, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.harness import canary, scale, seeded
+from tests.support.database import rows
+from tests.support.harness import Figure, assert_caught, canary, scale, seeded
+from tests.support.recordings import sound
+from tests.support.site import TOKENS, Client, Site
+from tests.support.waiting import until
 from whisper_service.whisper import languages
 
 JOB_SECONDS, FOR_EVER = 0.05, 1000

@@ -6,9 +6,9 @@ from statistics import linear_regression
 
 import pytest
 
-from tests.torture.clients import Client, Site, assert_caught, drain, sound
-from tests.torture.conftest import Figure
-from tests.torture.harness import canary, scale, seeded
+from tests.support.harness import Figure, assert_caught, canary, scale, seeded
+from tests.support.recordings import sound
+from tests.support.site import Client, Site, drain
 from whisper_service.whisper import languages
 
 SPOKEN = sorted(languages.CODES)[:10]

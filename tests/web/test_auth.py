@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.conftest import Service
+from tests.support.service import Service
 from whisper_service.web import BLUEPRINTS
 
 MESSAGE = "Missing valid Authorization header with session or API key"

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from tests.conftest import PASSWORD, Api, Service
 from tests.support.accounts import make_admin
+from tests.support.paths import DATA
 from tests.support.pictures import PNG
-from tests.support.speech import DATA
+from tests.support.service import PASSWORD, Api, Service
 
 CALLERS = ("nobody", "session", "key", "other", "admin")
 SPEECH = DATA / "austen-0880.wav"

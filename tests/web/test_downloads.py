@@ -10,9 +10,9 @@ from urllib.parse import unquote
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.tables import File
 
 WAV = (DATA / "austen-0880.wav").read_bytes()

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from tests.support.statements import before_statements
 from tests.support.transcripts import finish, transcript
 

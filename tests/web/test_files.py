@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from tests.conftest import Service
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Service
 from whisper_service.files import ffmpeg
 from whisper_service.files.ffmpeg import Media
 from whisper_service.tables import File

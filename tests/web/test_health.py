@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Service
-from tests.jobs.test_queue import submit
 from tests.support.engine import FakeEngine
+from tests.support.jobs import submit
+from tests.support.service import Service
 from whisper_service import db
 from whisper_service.errors import Cancelled
 from whisper_service.jobs import queue, worker
@@ -86,7 +86,7 @@ def test_a_lane_that_has_ended_is_seen(service: Service, monkeypatch: pytest.Mon
 
 
 def test_an_engine_that_takes_too_long_is_seen(
-    service: Service, tiny_en_model: Path, monkeypatch: pytest.MonkeyPatch
+    service: Service, stub_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
     monkeypatch.setattr(engine, "LATE_SHARE", 0.01)
@@ -95,7 +95,7 @@ def test_an_engine_that_takes_too_long_is_seen(
     slow = Engine()
     service.worker.engines = [slow]
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(slow.ask, tiny_en_model, {}, 60, wanted.is_set)
+        asked = pool.submit(slow.ask, stub_models, {}, 60, wanted.is_set)
         assert sick(service) == "An engine is stuck"
         wanted.clear()
         assert isinstance(asked.exception(20), Cancelled)

@@ -6,8 +6,9 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Api, LiveServer, Service
-from tests.support.speech import DATA
+from tests.support.live import LiveServer
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 
 ORIGIN = "https://example.org"
 

@@ -11,9 +11,10 @@ import pytest
 import srt
 import webvtt
 
-from tests.conftest import LiveServer, start_server
-from tests.server.test_server import Client, rows
-from tests.support.speech import DATA, WORDS, word_error_rate
+from tests.support.database import rows
+from tests.support.live import Client, LiveServer, start_server
+from tests.support.paths import DATA
+from tests.support.speech import WORDS, word_error_rate
 
 JFK = DATA / "jfk.wav"
 SHORT = DATA / "austen-0880.wav"

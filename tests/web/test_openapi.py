@@ -15,12 +15,12 @@ import schemathesis
 from flask import Response, abort
 from schemathesis.core.errors import SchemathesisError
 
-from tests.conftest import Service
+from tests.support.conformance import IN_WORDS, JSON, close, conform, operations, walk
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
-from tests.torture.harness import scale
-from tests.torture.world import World
-from tests.web.conformance import IN_WORDS, JSON, close, conform, operations, walk
+from tests.support.harness import scale
+from tests.support.paths import DATA
+from tests.support.service import Service
+from tests.support.world import World
 from whisper_service.errors import ServiceError
 from whisper_service.tables import User
 from whisper_service.web import auth, params, serializers

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from tests.conftest import PASSWORD, Api, Service
 from tests.support.accounts import make_admin
+from tests.support.paths import DATA
 from tests.support.pictures import PNG
-from tests.support.speech import DATA
+from tests.support.service import PASSWORD, Api, Service
 from whisper_service import db
 from whisper_service.accounts import users
 from whisper_service.errors import Conflict

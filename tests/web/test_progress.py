@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 
 
 @pytest.fixture

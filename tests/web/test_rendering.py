@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from tests.support.transcripts import finish, transcript
 from whisper_service.tables import StoredTranscript
 from whisper_service.transcripts.cues import Layout

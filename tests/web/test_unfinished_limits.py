@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.jobs.test_queue import statuses, submit
-from tests.support.speech import DATA
+from tests.support.jobs import statuses, submit
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import config, db
 from whisper_service.config import Config
 from whisper_service.jobs import queue

@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from tests.conftest import PASSWORD, Service
+from tests.support.service import PASSWORD, Service
 from whisper_service.tables import Session, User
 
 ANN = {"username": "ann", "password": PASSWORD}

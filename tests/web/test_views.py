@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.conftest import Api, Service
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.jobs.queue import Job
 from whisper_service.tables import LedgerEntry
 from whisper_service.whisper.options import Options

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LiveServer, start_server
+from tests.support.live import LiveServer, start_server
 
 FULL = bool(os.environ.get("TORTURE"))
 SEED = int(os.environ.get("TORTURE_SEED", "20261122"))
@@ -42,7 +42,13 @@ def start(
 
 def program(broken: str = "", *, fake: bool = True) -> list[str]:
     """Give the command line of the service, as `start` describes it."""
-    return [sys.executable, "-m", "tests.torture.service", "fake" if fake else "real", broken]
+    return [
+        sys.executable,
+        "-m",
+        "tests.support.faults.service",
+        "fake" if fake else "real",
+        broken,
+    ]
 
 
 @contextmanager
@@ -55,3 +61,12 @@ def serving(storage: Path, models: Path, **how: Any) -> Iterator[LiveServer]:
     finally:
         server.process.kill()
         server.process.wait()
+
+
+def assert_caught(attack: Callable[[], object]) -> None:
+    """Run an attack on a service that is broken: it has to find that out."""
+    with pytest.raises(AssertionError):
+        attack()
+
+
+Figure = Callable[[str, str, str], None]
