@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.harness import FULL, SEED, Figure
 from tests.support.live import LiveServer, measured, start_server
 from tests.support.models import TINY_EN
 from tests.support.service import Service
@@ -18,6 +19,7 @@ from whisper_service.models import fetch
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
 
+_FIGURES: list[tuple[str, str, str]] = []
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -66,6 +68,20 @@ def service(settings: Config) -> Iterator[Service]:
     yield Service(settings, storage, worker, app.test_client())
     worker.stop()
     db.database.close()
+
+
+@pytest.fixture
+def figure() -> Figure:
+    """Report what an attack found: its name, the goal, what was measured."""
+    return lambda what, goal, measured: _FIGURES.append((what, goal, measured))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FULL and _FIGURES:
+        terminalreporter.section(f"torture, seed {SEED}")
+        terminalreporter.write_line("| what | goal | measured |\n| --- | --- | --- |")
+        for row in _FIGURES:
+            terminalreporter.write_line(f"| {' | '.join(row)} |")
 
 
 @pytest.fixture(scope="session")

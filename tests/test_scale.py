@@ -195,6 +195,7 @@ def test_statistics_read_indexes_alone(small: dict[str, list[Statement]]) -> Non
         assert "USING COVERING INDEX" in line, (line, statement.sql)
 
 
+@pytest.mark.torture
 def test_work_does_not_grow_with_the_database(
     service: Service, small: dict[str, list[Statement]]
 ) -> None:

@@ -105,10 +105,12 @@ def is_completed(url: str) -> bool:
     return bool(answer.json()["status"] == "completed")
 
 
+@pytest.mark.torture
 def test_a_busy_service_is_backed_up_whole(tmp_path: Path) -> None:
     attack(tmp_path, back_up)
 
 
+@pytest.mark.torture
 def test_a_copy_of_the_files_alone_is_no_backup(tmp_path: Path) -> None:
     def careless(storage: Path, target: Path) -> None:
         target.mkdir()
@@ -140,7 +142,7 @@ def test_recordings_are_linked_where_that_is_possible(service: Service, tmp_path
     assert contents(target).keys() == {f"files/{uuid}/converted", f"files/{uuid}/speech.wav"}
 
 
-def test_to_another_disk_they_are_copied(
+def test_recordings_are_copied_to_another_disk(
     service: Service, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     as_mounter(request)

@@ -6,7 +6,6 @@ hears the words.
 
 import re
 import subprocess
-import time
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from tests.support.containers import (
     MORE_AUDIO,
     MORE_VIDEOS,
     PICTURE,
+    REPRESENTATIVES,
     SECONDS,
     SPEECH,
     VIDEO,
@@ -33,6 +33,7 @@ from tests.support.containers import (
     VP8,
     VP9,
 )
+from tests.support.harness import in_part
 from tests.support.hearing import hear
 from tests.support.service import Service
 from tests.support.speech import WORDS, word_error_rate
@@ -184,8 +185,8 @@ def atoms(path: Path) -> list[bytes]:
     return names
 
 
-@pytest.mark.parametrize("name", [*AUDIO, *VIDEOS])
-def test_the_words_come_out(
+@pytest.mark.parametrize("name", in_part(REPRESENTATIVES, [*AUDIO, *VIDEOS]))
+def test_the_words_are_recognized(
     service: Service, engine: Engine, tiny_en_model: Path, tmp_path: Path, name: str
 ) -> None:
     how, taken_for = (AUDIO | VIDEOS)[name]
@@ -195,14 +196,14 @@ def test_the_words_come_out(
     assert word_error_rate({name: WORDS[SPEECH.name]}, {name: text}) <= 0.2, text
 
 
-@pytest.mark.parametrize("name", [*MORE_AUDIO, *MORE_VIDEOS])
-def test_what_else_there_is_is_converted(service: Service, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", in_part(REPRESENTATIVES, [*MORE_AUDIO, *MORE_VIDEOS]))
+def test_other_formats_are_converted(service: Service, tmp_path: Path, name: str) -> None:
     how, taken_for = (MORE_AUDIO | MORE_VIDEOS)[name]
     source = make(tmp_path / name, f"{HERE if name in MORE_AUDIO else VIDEO} {how}")
     check(service, source, taken_for)
 
 
-def test_a_name_is_not_believed(service: Service, tmp_path: Path) -> None:
+def test_a_misleading_name_does_not_matter(service: Service, tmp_path: Path) -> None:
     talk = make(tmp_path / "talk.mp3", HERE)
     film = make(tmp_path / "film.mp4", f"{VIDEO} {H264} -c:a aac")
     silent = make(tmp_path / "silent.mp4", f"{PICTURE} {H264}")
@@ -510,7 +511,7 @@ def test_an_mp4_that_was_never_finished_is_refused(service: Service, tmp_path: P
     ("codec", "amount"),
     [("mpeg4", 1), ("mpeg4", 100), ("libx264", 1), ("libx264", 100), ("libx265", 1)],
 )
-def test_broken_pictures_end_well_or_with_a_word(
+def test_broken_pictures_are_converted_or_fail_with_a_message(
     service: Service, tmp_path: Path, codec: str, amount: int
 ) -> None:
     how = f"-c:v {codec} -c:a libopus -bsf:v noise=amount={amount}"
@@ -522,7 +523,7 @@ def test_broken_pictures_end_well_or_with_a_word(
         assert ffmpeg.probe(uploaded.path).audio_codec == "aac"
 
 
-def test_sound_that_is_only_promised_fails_with_a_word(service: Service, tmp_path: Path) -> None:
+def test_a_file_cut_before_its_sound_fails_with_a_message(service: Service, tmp_path: Path) -> None:
     late = f"{LONGER} -itsoffset 4 {HERE} -map 0:v -map 1:a {H264} -c:a aac -movflags +faststart"
     source = make(tmp_path / "film.mp4", late)
     source.write_bytes(source.read_bytes()[:20_000])
@@ -539,6 +540,4 @@ def test_a_large_film_is_recognised_at_once(tmp_path: Path) -> None:
         for _ in range(400):
             file.write(small.read_bytes())
     assert source.stat().st_size > 50 * 1024**2
-    begun = time.monotonic()
     assert ffmpeg.probe(source).kind == "video"
-    assert time.monotonic() - begun < 2

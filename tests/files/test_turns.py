@@ -47,7 +47,7 @@ def test_a_file_is_held_once_and_a_newcomer_does_not_wait_for_all() -> None:
         assert nothing is None
 
 
-def test_what_fails_is_let_go() -> None:
+def test_a_file_is_released_after_a_failure() -> None:
     turns, files = Turns(), waiting((1, 1))
     with pytest.raises(ZeroDivisionError), turns.take(lambda: files, seconds):
         _ = 1 / 0

@@ -129,7 +129,7 @@ def test_rows_that_are_no_whole_blocks_fail(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"RIFF" + bytes(60), bytes(48), struct.pack("<I", ggml.MAGIC) * 12]
 )
-def test_other_files_are_told_apart(content, tmp_path):
+def test_files_of_other_formats_are_named(content, tmp_path):
     path = tmp_path / "other.bin"
     path.write_bytes(content)
     for read in (ggml.read_header, ggml.check):

@@ -1,9 +1,7 @@
 """Uploads that are large, and many at once."""
 
 import shutil
-import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +10,12 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from tests.support.database import rows
 from tests.support.live import Client, LiveServer, start_server
 from tests.support.paths import DATA
 from tests.support.processes import children
 from tests.support.uploads import GIB, MIB, Recording, Watch, send
+from tests.support.waiting import until
 
 AT_ONCE = 50
 
@@ -34,6 +34,7 @@ def server(stub_models: Path, tmp_path: Path) -> Iterator[LiveServer]:
     assert server.stop() == 0
 
 
+@pytest.mark.torture
 def test_a_gibibyte_is_written_twice_and_never_held(server: LiveServer, tmp_path: Path) -> None:
     if shutil.disk_usage(tmp_path).free < 5 * GIB:
         pytest.skip("less than 5 GiB of disk is free")
@@ -61,25 +62,16 @@ def test_a_gibibyte_is_written_twice_and_never_held(server: LiveServer, tmp_path
 
     original = server.storage / "files" / answer["uuid"] / "original"
     assert original.stat().st_size == GIB
-    deadline = time.monotonic() + 10
-    while sum(path.stat().st_size for path in (server.storage / "tmp").iterdir()) < MIB:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: sum(path.stat().st_size for path in (server.storage / "tmp").iterdir()) >= MIB)
     assert children(server.process.pid, "ffmpeg")
     client.call("DELETE", f"/file/{answer['uuid']}")
-    deleted = time.monotonic()
-    while children(server.process.pid, "ffmpeg"):
-        assert time.monotonic() < deleted + 2
-        time.sleep(0.02)
+    until(lambda: not children(server.process.pid, "ffmpeg"), 2)
     settle(server)
 
 
 def settle(server: LiveServer) -> None:
     """Wait until nothing is left of any recording."""
-    deadline = time.monotonic() + 5
-    while left := recordings(server):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
+    until(lambda: not recordings(server))
 
 
 def test_identical_uploads_at_once_make_one_file(server: LiveServer) -> None:
@@ -97,15 +89,8 @@ def test_identical_uploads_at_once_make_one_file(server: LiveServer) -> None:
     assert len({answer["uuid"] for answer in answers}) == 1
     assert [answer["status"]["uploaded"] for answer in answers].count(True) == 1
     assert {answer["hash"] for answer in answers} == {blake3(content).hexdigest()}
-    connection = sqlite3.connect(server.storage / "service.db")
-    try:
-        assert connection.execute("SELECT uuid FROM file").fetchall() == [(answers[0]["uuid"],)]
-    finally:
-        connection.close()
+    assert rows(server.storage, "SELECT uuid FROM file") == [(answers[0]["uuid"],)]
     assert [path.name for path in (server.storage / "files").iterdir()] == [answers[0]["uuid"]]
     assert client.call("GET", "/file")["pagination"]["total_count"] == 1
-    deadline = time.monotonic() + 10
-    while client.call("GET", "/file")["files"][0]["status"] != "ready":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: client.call("GET", "/file")["files"][0]["status"] == "ready")
     assert list((server.storage / "tmp").iterdir()) == []

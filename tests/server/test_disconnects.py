@@ -1,7 +1,5 @@
 """Clients who leave without a word while their request waits for something."""
 
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 from tests.support.harness import serving
 from tests.support.live import Client, LiveServer
 from tests.support.paths import DATA
+from tests.support.waiting import until
 from tests.support.wire import connected, head
 
 PLACES = 8  # of all who wait, with 16 threads
@@ -37,15 +36,10 @@ def is_full(server: LiveServer, uuid: str) -> bool:
         return wire.status() == 429
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("kind", ["events", "wait", "speech"])
-def test_who_is_gone_holds_no_place(stub_models: Path, tmp_path: Path, kind: str) -> None:
+def test_a_disconnected_client_frees_its_place(
+    stub_models: Path, tmp_path: Path, kind: str
+) -> None:
     with serving(tmp_path, stub_models, **SLOW) as server:
         client = Client(server, "ann")
         (uuid,) = client.transcribe(client.upload(DATA / "austen-0880.wav"))
@@ -60,5 +54,5 @@ def test_who_is_gone_holds_no_place(stub_models: Path, tmp_path: Path, kind: str
             for number in range(PLACES):
                 wire = stack.enter_context(connected(server, f"127.0.0.{2 + number % 2}"))
                 wire.send(request)
-            until(lambda: is_full(server, uuid))
-        until(lambda: not is_full(server, uuid))
+            until(lambda: is_full(server, uuid), SECONDS)
+        until(lambda: not is_full(server, uuid), SECONDS)

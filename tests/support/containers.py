@@ -57,6 +57,12 @@ VIDEOS = {
 }
 
 
+# One of each family of containers.
+REPRESENTATIVES = {
+    *("talk.mp3", "talk.wav", "talk.flac", "talk.aac", "talk.ogg", "talk.aiff", "talk.amr"),
+    *("talk.ac3", "talk.w64", "talk.caf", "film.mp4", "film.avi", "film.wmv", "film.mpeg"),
+    *("film.mkv", "film.flv", "film.ts", "film.rmvb"),
+}
 # What else people have, as the copies alone show.
 MORE_AUDIO = {
     "talk.amr": ("-c:a libopencore_amrnb -ar 8000 -b:a 12.2k", "audio/amr amr_nb"),

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -22,6 +22,11 @@ canary = pytest.mark.skipif(not FULL, reason="a canary; run by `make torture`")
 def scale(full: int, quick: int) -> int:
     """Give the size of an attack: the whole or the short one."""
     return full if FULL else quick
+
+
+def in_part(part: set[str], whole: Iterable[str]) -> list[Any]:
+    """Return parameters of which `make torture` alone runs those outside of a part."""
+    return [pytest.param(one, marks=() if one in part else pytest.mark.torture) for one in whole]
 
 
 def seeded(number: int = 0) -> Random:

@@ -112,5 +112,5 @@ def test_engines_that_crash_hang_and_run_out_of_memory(tmp_path: Path, figure: F
 
 @canary
 @pytest.mark.parametrize("broken", ["refund forgotten", "tried for ever"])
-def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, [CRASHING], seconds=1, broken=broken))

@@ -221,7 +221,7 @@ def test_a_full_disk_costs_nobody_anything(tmp_path: Path, long: bytes, figure: 
     ("stage", "broken"),
     [("at_conversion", "full disk fails files"), ("in_the_log", "full disk is an accident")],
 )
-def test_a_service_that_blames_others_is_caught(
+def test_the_attack_detects_wrong_blame(
     tmp_path: Path, long: bytes, stage: str, broken: str
 ) -> None:
     assert_caught(lambda: attack(tmp_path / "x", long, stage, broken=broken))

@@ -158,7 +158,7 @@ def run_unguarded(path: Path, arguments: list[str], *_: Any) -> tuple[int, str]:
     return ended.returncode, ended.stderr.decode(errors="replace")
 
 
-def test_it_is_found_that_ffmpeg_is_not_guarded(
+def test_the_attack_detects_an_unguarded_ffmpeg(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffmpeg, "_run", run_unguarded)
@@ -179,7 +179,7 @@ def test_the_signs_show(
         assert (openings.happened(), ear.calls > 0) == (sign == "opened", sign == "called")
 
 
-def test_it_is_found_that_output_has_no_cap(
+def test_the_attack_detects_output_without_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffmpeg, "_limit", lambda _: ["-t", "600", "-y"])

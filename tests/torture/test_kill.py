@@ -213,12 +213,12 @@ def test_a_queue_outlives_many_kills_at_short_intervals(tmp_path: Path, figure: 
     "broken",
     ["charge apart from claim", "upload placed later", "nothing swept"],
 )
-def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str) -> None:
     attack_until_caught(tmp_path, broken=broken)
 
 
 @canary
-def test_it_is_found_that_children_outlive_the_service(tmp_path: Path) -> None:
+def test_the_attack_detects_children_that_outlive_the_service(tmp_path: Path) -> None:
     attack_until_caught(tmp_path, broken="children left alone", seconds=60)
 
 

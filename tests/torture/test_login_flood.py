@@ -55,7 +55,7 @@ def test_a_flood_of_logins_leaves_others_their_time(
 
 
 @canary
-def test_in_one_pool_it_would_not(stub_models: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_logins_in_the_common_pool(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         flood(tmp_path, stub_models, 1.5, "one pool")
 
@@ -98,6 +98,6 @@ def test_a_name_that_is_unknown_takes_as_long(
 
 
 @canary
-def test_a_name_that_shows_is_found_out(stub_models: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_a_name_that_shows(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         compare(tmp_path, stub_models, 5, "known names take longer")

@@ -174,6 +174,6 @@ def test_malformed_http_is_no_failure(stub_models: Path, tmp_path: Path, figure:
 
 
 @canary
-def test_an_error_that_nobody_expects_is_found_out(stub_models: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_an_unexpected_error(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path, stub_models, 150, "ids trusted")

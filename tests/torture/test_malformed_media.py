@@ -119,7 +119,7 @@ def leave_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("break_it", [take_any_code_for_success, leave_what_was_written])
-def test_it_is_found_in_media_to(
+def test_the_attack_detects(
     tmp_path: Path,
     seeds: list[bytes],
     monkeypatch: pytest.MonkeyPatch,
@@ -187,5 +187,7 @@ def test_damaged_uploads(tmp_path: Path, seeds: list[bytes], figure: Figure) -> 
 
 
 @canary
-def test_it_is_found_that_refused_uploads_are_kept(tmp_path: Path, seeds: list[bytes]) -> None:
+def test_the_attack_detects_refused_uploads_that_are_kept(
+    tmp_path: Path, seeds: list[bytes]
+) -> None:
     assert_caught(lambda: attack_service(tmp_path, seeds, 8, "refused uploads kept"))

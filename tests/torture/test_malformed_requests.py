@@ -128,7 +128,7 @@ def test_nothing_that_is_sent_makes_the_service_fail(
     figure("malformed requests to every route", "0 answers of 500", f"0 of {sent}")
 
 
-def test_an_error_that_nobody_expects_is_found_out(
+def test_the_attack_detects_an_unexpected_error(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ids, "parse", lambda text: UUID(text).hex)
@@ -136,7 +136,7 @@ def test_an_error_that_nobody_expects_is_found_out(
         fuzz(service, tmp_path, 100)
 
 
-def test_every_field_of_every_body_survives_every_odd_value(
+def test_every_field_of_every_body_withstands_every_odd_value(
     service: Service, tmp_path: Path
 ) -> None:
     """What a route reads is found by giving it something else."""

@@ -77,6 +77,6 @@ def test_many_clients_beside_a_large_upload(
 
 
 @canary
-def test_bodies_held_in_memory_are_found_out(stub_models: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_bodies_held_in_memory(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path, stub_models, 2, 1, 2 * MEMORY, "bodies in memory")

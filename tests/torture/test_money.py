@@ -368,7 +368,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_it_is_found_that(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_the_attack_detects(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     monkeypatch.setattr(*BROKEN[broken])
     # The ledger's key may be the first to find it.
     with pytest.raises((AssertionError, IntegrityError)):

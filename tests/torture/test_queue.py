@@ -98,5 +98,5 @@ def test_a_queue_outlives_restarts(tmp_path: Path, figure: Figure) -> None:
 
 @canary
 @pytest.mark.parametrize("broken", ["interrupted jobs forgotten", "claims at random"])
-def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, 12, 1, broken=broken))

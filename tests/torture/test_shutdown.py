@@ -165,5 +165,5 @@ def test_ended_under_load(tmp_path: Path, figure: Figure) -> None:
 
 @canary
 @pytest.mark.parametrize("broken", ["no answer at the end", "attempts burnt"])
-def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, 1, broken=broken))

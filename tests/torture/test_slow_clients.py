@@ -141,6 +141,6 @@ def test_slow_clients_hold_nobody_up(stub_models: Path, tmp_path: Path, figure: 
 
 
 @canary
-def test_without_deadlines_they_would(stub_models: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_missing_deadlines(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path, stub_models, (90, 10, 5), 2, broken="no deadlines")

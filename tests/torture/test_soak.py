@@ -96,5 +96,5 @@ def test_nothing_grows(tmp_path: Path, figure: Figure) -> None:
 @pytest.mark.parametrize(
     ("broken", "after"), [("descriptors leak", 30), ("temporary files left", 20)]
 )
-def test_it_is_found_that(tmp_path: Path, broken: str, after: int) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str, after: int) -> None:
     assert_caught(lambda: attack(tmp_path, WARM_UP + after, broken=broken))

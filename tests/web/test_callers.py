@@ -130,12 +130,12 @@ def call(world: World, caller: Api, route: str, expect: int) -> None:
 
 @pytest.mark.parametrize("column", range(len(CALLERS)), ids=CALLERS)
 @pytest.mark.parametrize("route", ROUTES)
-def test_who_may_call_it(world: World, route: str, column: int) -> None:
+def test_each_route_admits_only_its_callers(world: World, route: str, column: int) -> None:
     caller = CALLERS[column]
     call(world, world.callers[caller], route, ROUTES[route][column])
 
 
-def test_every_route_has_a_row(service: Service) -> None:
+def test_every_route_is_in_the_table(service: Service) -> None:
     names = {
         "downloads": "file",
         "files": "file",
