@@ -24,10 +24,9 @@ from hypothesis.stateful import (
 )
 from peewee import IntegrityError
 
-from tests.conftest import PASSWORD
 from tests.support.engine import segment
-from tests.torture.conftest import Figure
-from tests.torture.harness import SEED, scale
+from tests.support.harness import SEED, Figure, scale
+from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
 from whisper_service.commands import check
@@ -371,7 +370,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_it_is_found_that(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_the_attack_detects(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     monkeypatch.setattr(*BROKEN[broken])
     # The ledger's key may be the first to find it.
     with pytest.raises((AssertionError, IntegrityError)):

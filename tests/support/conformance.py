@@ -14,9 +14,9 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.conftest import PASSWORD
-from tests.torture.harness import SEED
-from tests.torture.world import OTHER, RECORDING, World
+from tests.support.harness import SEED
+from tests.support.service import PASSWORD
+from tests.support.world import OTHER, RECORDING, World
 from whisper_service.web import reference
 
 JSON = dict[str, Any]
