@@ -1,6 +1,8 @@
 """A service in this process, and its client."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ from urllib3.filepost import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
 from tests.support.engine import FakeEngine
+from whisper_service import config, db
 from whisper_service.config import Config
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import queue
 from whisper_service.jobs.worker import Worker
+from whisper_service.web import create_app
+from whisper_service.web.services import Services
 
 PASSWORD = "Correct-Horse-9"
 
@@ -102,3 +107,24 @@ class Service:
         """Do all the transcribing that waits."""
         while self.worker.transcribe_once(engine):
             pass
+
+
+def settings_in(folder: Path, models: Path) -> Config:
+    """Return settings of a service that keeps everything below a folder."""
+    return Config(
+        server=config.Server(port=0),
+        storage=config.Storage(path=folder / "storage", max_upload_bytes=1024**2),
+        models=config.Models(path=models),
+        auth=config.Auth(bcrypt_cost=4),
+    )
+
+
+@contextmanager
+def in_process(settings: Config) -> Iterator[Service]:
+    storage = Storage(settings.storage.path)
+    db.open_database(storage.database)
+    worker = Worker(settings, storage)
+    app = create_app(Services(settings, storage, worker))
+    yield Service(settings, storage, worker, app.test_client())
+    worker.stop()
+    db.database.close()
