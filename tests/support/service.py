@@ -25,7 +25,7 @@ PASSWORD = "Correct-Horse-9"
 
 @dataclass
 class Api:
-    """A client of the interface that says what it expects."""
+    """A client of the API that checks each status."""
 
     client: FlaskClient
     authorization: str | None = None
@@ -47,7 +47,7 @@ class Api:
         return self.call("POST", path, **_json(body), **arguments).json
 
     def error(self, method: str, path: str, status: int, body: Any = None, **more: Any) -> str:
-        """Make a request that must fail, and return what it says."""
+        """Make a request that must fail, and return the error's text."""
         response = self.call(method, path, expect=status, **_json(body), **more)
         assert response.content_type == "text/plain; charset=utf-8"
         return response.text
@@ -63,7 +63,7 @@ class Api:
 
 
 def _json(body: Any) -> dict[str, Any]:
-    """Encode as most clients do, who send ASCII whatever is in the text."""
+    """Encode as most clients do: escape everything but ASCII."""
     if body is None:
         return {}
     return {"data": json.dumps(body), "content_type": "application/json"}
@@ -71,7 +71,7 @@ def _json(body: Any) -> dict[str, Any]:
 
 @dataclass
 class Service:
-    """A service whose worker takes its steps when the test says so."""
+    """A service whose worker takes a step when the test calls for it."""
 
     settings: Config
     storage: Storage
@@ -98,13 +98,13 @@ class Service:
         return self.worker.encode_once() or extracted
 
     def work(self) -> None:
-        """Do all the work that waits, with the fake engine."""
+        """Convert and transcribe everything that waits, with the fake engine."""
         while self.convert_once() or queue.complete_stored():
             pass
         self.transcribe(self.engine)
 
     def transcribe(self, engine: FakeEngine) -> None:
-        """Do all the transcribing that waits."""
+        """Transcribe everything that waits."""
         while self.worker.transcribe_once(engine):
             pass
 
