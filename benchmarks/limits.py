@@ -252,7 +252,9 @@ def _opened(root: Path) -> Iterator[Storage]:
 
 def _operations(root: Path, user: int) -> dict[str, float]:
     """Time what a user does, in milliseconds."""
-    settings = Config(storage=config.Storage(path=root), auth=config.Auth(bcrypt_cost=4))
+    settings = Config(
+        storage=config.StorageSettings(path=root), auth=config.AuthSettings(bcrypt_cost=4)
+    )
     with _opened(root) as storage:
         app = create_app(Services(settings, storage, Worker(settings, storage)))
         api = Api(app.test_client(), f"Basic {uuid('session', user * 3)}")

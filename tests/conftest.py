@@ -41,10 +41,10 @@ def tiny_en_model() -> Path:
 @pytest.fixture
 def settings(tmp_path: Path, tiny_en_model: Path) -> Config:
     return Config(
-        server=config.Server(port=0),
-        storage=config.Storage(path=tmp_path / "storage", max_upload_bytes=1024**2),
-        models=config.Models(path=tiny_en_model.parent),
-        auth=config.Auth(bcrypt_cost=4),
+        server=config.ServerSettings(port=0),
+        storage=config.StorageSettings(path=tmp_path / "storage", max_upload_bytes=1024**2),
+        models=config.ModelsSettings(path=tiny_en_model.parent),
+        auth=config.AuthSettings(bcrypt_cost=4),
     )
 
 

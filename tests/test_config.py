@@ -39,7 +39,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         WHISPER_SERVICE_SERVER_CORS_ORIGINS="https://a.test https://b.test",
         WHISPER_SERVICE_SERVER_PUBLIC_METRICS="true",
     )
-    assert settings.server == config.Server(
+    assert settings.server == config.ServerSettings(
         host="a", port=9000, cors_origins=("https://a.test", "https://b.test"), public_metrics=True
     )
     assert settings.storage.max_upload_bytes == 5
@@ -102,7 +102,9 @@ def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path) -> None:
 
 def test_busy_engines_share_the_cores() -> None:
     cores = os.cpu_count() or 1
-    assert config.Worker().engines == config.Worker().threads_for(1) == cores
-    assert config.Worker().threads_for(cores) == config.Worker().threads_for(99) == 1
-    assert config.Worker(jobs=3, threads=5).engines == 3
-    assert config.Worker(jobs=3, threads=5).threads_for(3) == 5
+    assert config.WorkerSettings().engines == config.WorkerSettings().threads_for(1) == cores
+    assert (
+        config.WorkerSettings().threads_for(cores) == config.WorkerSettings().threads_for(99) == 1
+    )
+    assert config.WorkerSettings(jobs=3, threads=5).engines == 3
+    assert config.WorkerSettings(jobs=3, threads=5).threads_for(3) == 5

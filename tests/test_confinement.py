@@ -125,9 +125,9 @@ storage, model, recording = map(Path, sys.argv[1:])
 old_kernel.pretend()
 logs.set_up()
 settings = config.Config(
-    server=config.Server(port=0),
-    storage=config.Storage(path=storage),
-    models=config.Models(path=model.parent),
+    server=config.ServerSettings(port=0),
+    storage=config.StorageSettings(path=storage),
+    models=config.ModelsSettings(path=model.parent),
 )
 with Server(settings):
     for _ in range(2):

@@ -21,7 +21,7 @@ def whole(default: int, low: int, high: int) -> int:
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerSettings:
     host: str = "127.0.0.1"
     port: int = whole(8080, 0, 65535)
     threads: int = whole(16, 4, 256)
@@ -32,7 +32,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Storage:
+class StorageSettings:
     path: Path = Path("storage")
     max_upload_bytes: int = whole(4 * 1024**3, 1, 2**50)
     reserve_bytes: int = whole(512 * 1024**2, 0, 2**50)
@@ -40,18 +40,18 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Media:
+class MediaSettings:
     max_duration_seconds: int = whole(12 * 3600, 1, 36 * 3600)
 
 
 @dataclass(frozen=True)
-class Models:
+class ModelsSettings:
     path: Path = Path("models")
     default: str = "ggml-base"
 
 
 @dataclass(frozen=True)
-class Worker:
+class WorkerSettings:
     jobs: int = whole(0, 0, 64)
     threads: int = whole(0, 0, 256)
     idle_seconds: int = whole(300, 1, 10**6)
@@ -69,13 +69,13 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class Decode:
+class DecodeSettings:
     chunk_seconds: int = whole(14, 5, 27)
     beam_size: int = whole(1, 1, 8)
 
 
 @dataclass(frozen=True)
-class Auth:
+class AuthSettings:
     session_hours: int = whole(24, 1, 24 * 365)
     password_min_length: int = whole(12, 1, 1024)
     password_min_uppercase: int = whole(1, 0, 16)
@@ -90,28 +90,28 @@ class Auth:
 
 
 @dataclass(frozen=True)
-class Limits:
+class LimitsSettings:
     files_per_request: int = whole(20, 1, 1000)
     unfinished_per_user: int = whole(1000, 1, 10**6)
     unfinished_per_file: int = whole(100, 1, 1000)
 
 
 @dataclass(frozen=True)
-class Billing:
+class BillingSettings:
     initial_token_balance: int = whole(1000, 0, 10**15)
 
 
 @dataclass(frozen=True)
 class Config:
-    server: Server = Server()
-    storage: Storage = Storage()
-    media: Media = Media()
-    models: Models = Models()
-    worker: Worker = Worker()
-    decode: Decode = Decode()
-    auth: Auth = Auth()
-    limits: Limits = Limits()
-    billing: Billing = Billing()
+    server: ServerSettings = ServerSettings()
+    storage: StorageSettings = StorageSettings()
+    media: MediaSettings = MediaSettings()
+    models: ModelsSettings = ModelsSettings()
+    worker: WorkerSettings = WorkerSettings()
+    decode: DecodeSettings = DecodeSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitsSettings = LimitsSettings()
+    billing: BillingSettings = BillingSettings()
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:

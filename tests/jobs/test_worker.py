@@ -200,7 +200,7 @@ def test_an_engine_without_work_gives_its_memory_back(
     settings: Config, service: Service, tiny_en_model: Path
 ) -> None:
     worker = Worker(
-        replace(settings, worker=config.Worker(jobs=1, idle_seconds=1)), service.storage
+        replace(settings, worker=config.WorkerSettings(jobs=1, idle_seconds=1)), service.storage
     )
     ann = service.register()
     submit(service, ann, DATA / "austen-0880.wav")

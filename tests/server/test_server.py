@@ -16,10 +16,7 @@ import webvtt
 from tests.conftest import PASSWORD, LiveServer, start_server
 from tests.files.test_ffmpeg import run_ffmpeg
 from tests.support.speech import DATA, WORDS, word_error_rate
-from whisper_service.config import Config
-from whisper_service.config import Models as ModelsSettings
-from whisper_service.config import Server as ServerSettings
-from whisper_service.config import Storage as StorageSettings
+from whisper_service.config import Config, ModelsSettings, ServerSettings, StorageSettings
 from whisper_service.errors import CommandError
 from whisper_service.server.server import Server
 

@@ -31,7 +31,7 @@ from tests.torture.harness import SEED, scale
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
 from whisper_service.commands import check
-from whisper_service.config import Auth, Limits
+from whisper_service.config import AuthSettings, LimitsSettings
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import checkpoints, orders, queue
@@ -47,7 +47,7 @@ from whisper_service.whisper.protocol import Transcribed
 STEPS = 50  # of one run, from an empty database
 # A real file, of which no disk waits for every commit.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the folder is its own
-RULES = Auth(bcrypt_cost=4)
+RULES = AuthSettings(bcrypt_cost=4)
 MODELS = [ModelFile(name, Path(name), 1, "1", is_english_only=False) for name in ("tiny", "large")]
 HEARD = Transcript("Hello.", "en", 1.0, [segment(0, 1, "Hello.")])
 PRICES = ["0", "0.07", "1", "1.000001", "2.5", "1000"]
@@ -139,7 +139,7 @@ class Money(RuleBasedStateMachine):
             self.upload(what, new or 16_000)
         file = one_of(File, what)
         order = Order(model, "auto", formats, Options())
-        orders.submit(User.get_by_id(file.user_id), file.uuid, order, Limits())
+        orders.submit(User.get_by_id(file.user_id), file.uuid, order, LimitsSettings())
 
     @rule(which=CHOICE)
     def claim(self, which: int) -> None:

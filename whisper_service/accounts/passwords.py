@@ -12,7 +12,7 @@ from functools import cache
 
 import bcrypt
 
-from whisper_service.config import Auth
+from whisper_service.config import AuthSettings
 from whisper_service.errors import InvalidRequest
 
 MAX_LENGTH = 1024
@@ -33,7 +33,7 @@ _hashers = ThreadPoolExecutor(_CORES, "passwords", _step_back)
 _strangers = threading.Semaphore(max(1, _CORES - 1))
 
 
-def check_strength(password: str, rules: Auth) -> None:
+def check_strength(password: str, rules: AuthSettings) -> None:
     """Raise InvalidRequest with the first rule that a new password breaks."""
     if len(password) < rules.password_min_length:
         raise InvalidRequest(

@@ -9,7 +9,7 @@ from peewee import IntegrityError
 
 from whisper_service import billing, credentials, ids
 from whisper_service.accounts import api_keys, passwords, sessions
-from whisper_service.config import Auth
+from whisper_service.config import AuthSettings
 from whisper_service.db import write_transaction
 from whisper_service.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
 from whisper_service.files import ffmpeg
@@ -38,7 +38,12 @@ class ProfileChange:
 
 
 def register(
-    username: str, password: str, rules: Auth, initial_balance: int, *, is_admin: bool = False
+    username: str,
+    password: str,
+    rules: AuthSettings,
+    initial_balance: int,
+    *,
+    is_admin: bool = False,
 ) -> User:
     """Create an account that starts with `initial_balance` tokens.
 
@@ -62,7 +67,7 @@ def register(
     return user
 
 
-def check_new(username: str, password: str, rules: Auth) -> None:
+def check_new(username: str, password: str, rules: AuthSettings) -> None:
     """Raise InvalidRequest or Conflict if no account can be registered with these."""
     check_username(username)
     passwords.check_strength(password, rules)
@@ -70,7 +75,7 @@ def check_new(username: str, password: str, rules: Auth) -> None:
         raise Conflict("Username already exists")
 
 
-def authenticate(username: str, password: str, rules: Auth) -> User:
+def authenticate(username: str, password: str, rules: AuthSettings) -> User:
     """Find the account that a name and a password belong to, whatever the name's case.
 
     Raises Unauthenticated, after the same time and with the same text for a name that does not
@@ -85,7 +90,7 @@ def authenticate(username: str, password: str, rules: Auth) -> User:
 
 
 def update(
-    user: User, change: ProfileChange, rules: Auth, storage: Storage, session: str | None
+    user: User, change: ProfileChange, rules: AuthSettings, storage: Storage, session: str | None
 ) -> list[str]:
     """Change all that is asked for or nothing; return the names of the fields that changed.
 
@@ -188,7 +193,7 @@ def _ensure_not_last_admin(user: User) -> None:
         )
 
 
-def _new_values(user: User, change: ProfileChange, rules: Auth) -> dict[str, str]:
+def _new_values(user: User, change: ProfileChange, rules: AuthSettings) -> dict[str, str]:
     values = {}
     if change.revoke_keys and not change.password:
         raise InvalidRequest("revoke_keys is for a change of the password")

@@ -33,9 +33,9 @@ def run(settings: Config, recording: Path | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         own = replace(
             settings,
-            server=config.Server(port=0),
+            server=config.ServerSettings(port=0),
             storage=replace(settings.storage, path=Path(folder)),
-            billing=config.Billing(initial_token_balance=10**6),
+            billing=config.BillingSettings(initial_token_balance=10**6),
         )
         with Server(own) as server:
             thread = threading.Thread(target=server.run)

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from whisper_service import billing, ids
-from whisper_service.config import Limits
+from whisper_service.config import LimitsSettings
 from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.files import library
@@ -35,7 +35,7 @@ class Order:
     options: Options
 
 
-def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Transcription]:
+def submit(user: User, file_uuid: str, order: Order, limits: LimitsSettings) -> list[Transcription]:
     """Queue a transcription of a file for each format, the same format once.
 
     Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
@@ -173,7 +173,7 @@ def stored(transcription: Transcription) -> str | None:
     return row.data if row else None
 
 
-def _check_unfinished(file: File, new: int, limits: Limits) -> None:
+def _check_unfinished(file: File, new: int, limits: LimitsSettings) -> None:
     """Raise TooManyRequests when `new` transcriptions more would be too many."""
     unfinished = Transcription.select().where(Transcription.status.in_(UNFINISHED))
     for of, owner, most in (
