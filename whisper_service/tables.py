@@ -30,7 +30,7 @@ class Session(Table):
     user_agent = TextField()
 
 
-class ApiToken(Table):
+class ApiKey(Table):
     id = IntegerField(primary_key=True)
     uuid = TextField()
     user_id = IntegerField()

@@ -35,7 +35,7 @@ from whisper_service.config import AuthSettings, LimitsSettings
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import checkpoints, orders, queue
-from whisper_service.jobs.orders import Order
+from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.jobs.queue import Job
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Checkpoint, File, LedgerEntry, Transcription, User
@@ -102,10 +102,10 @@ class Money(RuleBasedStateMachine):
             for row in running_of(user):
                 cost = self.costs[row.uuid, row.claim]
                 self.settled.setdefault(row.uuid, (row.claim, cost))
-            statistics.update(user.uuid, balance, None)
+            statistics.update_user(user.uuid, balance, None)
             assert User.get_by_id(user.id).token_balance == balance
         else:
-            statistics.update(user.uuid, None, Decimal(price))
+            statistics.update_user(user.uuid, None, Decimal(price))
 
     def upload(self, who: int, samples: int) -> None:
         File.create(
@@ -138,7 +138,7 @@ class Money(RuleBasedStateMachine):
         if new or not File.select().exists():
             self.upload(what, new or 16_000)
         file = one_of(File, what)
-        order = Order(model, "auto", formats, Options())
+        order = TranscriptionRequest(model, "auto", formats, Options())
         orders.submit(User.get_by_id(file.user_id), file.uuid, order, LimitsSettings())
 
     @rule(which=CHOICE)

@@ -139,7 +139,7 @@ def test_every_route_has_a_row(service: Service) -> None:
     names = {
         "downloads": "file",
         "files": "file",
-        "api_tokens": "token",
+        "api_keys": "token",
         "results": "transcription",
         "transcriptions": "transcription",
         "accounts": "avatar",

@@ -7,10 +7,10 @@ from blake3 import blake3
 from whisper_service import credentials, ids
 from whisper_service.db import write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
-from whisper_service.tables import ApiToken, User
+from whisper_service.tables import ApiKey, User
 
 
-def issue(user: User, name: str) -> tuple[ApiToken, str]:
+def issue(user: User, name: str) -> tuple[ApiKey, str]:
     """Create a key and return it beside its row.
 
     Raises InvalidRequest for a name that is empty or longer than 255 characters, Unauthenticated
@@ -21,7 +21,7 @@ def issue(user: User, name: str) -> tuple[ApiToken, str]:
     key = ids.uuid7()
     with write_transaction():
         credentials.confirm(user)
-        token = ApiToken.create(
+        token = ApiKey.create(
             uuid=ids.uuid7(),
             user_id=user.id,
             name=name.strip(),
@@ -33,29 +33,29 @@ def issue(user: User, name: str) -> tuple[ApiToken, str]:
     return token, key
 
 
-def issued(user: User) -> list[ApiToken]:
+def list_keys(user: User) -> list[ApiKey]:
     """List the user's keys, oldest first."""
-    return list(ApiToken.select().where(ApiToken.user_id == user.id).order_by(ApiToken.id))
+    return list(ApiKey.select().where(ApiKey.user_id == user.id).order_by(ApiKey.id))
 
 
-def revoke(user: User, uuid: str) -> ApiToken:
+def revoke(user: User, uuid: str) -> ApiKey:
     """Revoke a key of the user's own and return what it was. Raises NotFound."""
     with write_transaction():
-        token = ApiToken.get_or_none(ApiToken.uuid == uuid, ApiToken.user_id == user.id)
+        token = ApiKey.get_or_none(ApiKey.uuid == uuid, ApiKey.user_id == user.id)
         if token is None:
             raise NotFound("Token not found or access denied")
-        ApiToken.delete().where(ApiToken.id == token.id).execute()
+        ApiKey.delete().where(ApiKey.id == token.id).execute()
     return token
 
 
 def revoke_all(user: User) -> None:
     """Revoke all keys of the user. Runs in the transaction of what they are revoked for."""
-    ApiToken.delete().where(ApiToken.user_id == user.id).execute()
+    ApiKey.delete().where(ApiKey.user_id == user.id).execute()
 
 
 def find_user(key: str) -> User | None:
     """Find whose key this is, unless it was revoked."""
-    token = ApiToken.get_or_none(ApiToken.key_hash == _hash(key))
+    token = ApiKey.get_or_none(ApiKey.key_hash == _hash(key))
     return User.get_or_none(User.id == token.user_id) if token else None
 
 

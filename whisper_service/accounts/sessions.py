@@ -50,7 +50,7 @@ def end(uuid: str, user: User, hours: int) -> None:
         Session.delete().where(Session.id == session.id).execute()
 
 
-def active(user: User, hours: int) -> list[Session]:
+def list_active(user: User, hours: int) -> list[Session]:
     """List the user's sessions that have neither ended nor expired, oldest first."""
     query = Session.select().where(Session.user_id == user.id, Session.started_at > _oldest(hours))
     return list(query.order_by(Session.started_at, Session.id))

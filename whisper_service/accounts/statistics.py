@@ -13,7 +13,7 @@ from whisper_service.db import write_transaction
 from whisper_service.errors import NotFound
 from whisper_service.files import quota
 from whisper_service.pagination import Page, newest_first
-from whisper_service.tables import ApiToken, File, Session, Transcription, User
+from whisper_service.tables import ApiKey, File, Session, Transcription, User
 
 DAYS = 30
 
@@ -30,11 +30,11 @@ class Statistics:
     api_keys: int = 0
 
 
-def listed(page: int, limit: int) -> Page[User]:
+def list_users(page: int, limit: int) -> Page[User]:
     return newest_first(User.select(), User.id, page, limit)
 
 
-def statistics(users: Sequence[User], session_hours: int) -> dict[int, Statistics]:
+def count_by_user(users: Sequence[User], session_hours: int) -> dict[int, Statistics]:
     """Count what each of the users has, by their ids; every query reads its index alone."""
     now = int(time.time())
     owners = [user.id for user in users]
@@ -53,7 +53,7 @@ def statistics(users: Sequence[User], session_hours: int) -> dict[int, Statistic
         "active_sessions": _by_user(
             Session, fn.count(), owners, Session.started_at > now - session_hours * 3600
         ),
-        "api_keys": _by_user(ApiToken, fn.count(), owners),
+        "api_keys": _by_user(ApiKey, fn.count(), owners),
     }
     return {
         owner: Statistics(**{name: counts.get(owner, 0) for name, counts in counted.items()})
@@ -61,7 +61,7 @@ def statistics(users: Sequence[User], session_hours: int) -> dict[int, Statistic
     }
 
 
-def update(uuid: str, token_balance: int | None, price_multiplier: Decimal | None) -> User:
+def update_user(uuid: str, token_balance: int | None, price_multiplier: Decimal | None) -> User:
     """Set a user's balance, price or both, and return the user as it is then. Raises NotFound."""
     with write_transaction():
         user = User.get_or_none(User.uuid == uuid)

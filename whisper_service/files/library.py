@@ -20,7 +20,7 @@ def find_owned(user: User, uuid: str) -> File:
     return file
 
 
-def listed(user: User, page: int, limit: int) -> Page[File]:
+def list_owned(user: User, page: int, limit: int) -> Page[File]:
     return newest_first(File.select().where(File.user_id == user.id), File.id, page, limit)
 
 

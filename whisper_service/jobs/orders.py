@@ -26,7 +26,7 @@ LATER = "try again when some are finished"
 
 
 @dataclass(frozen=True)
-class Order:
+class TranscriptionRequest:
     """What is to be made of a file. `language` is an ISO 639-1 code or 'auto'."""
 
     model: ModelFile
@@ -35,29 +35,31 @@ class Order:
     options: Options
 
 
-def submit(user: User, file_uuid: str, order: Order, limits: LimitsSettings) -> list[Transcription]:
+def submit(
+    user: User, file_uuid: str, request: TranscriptionRequest, limits: LimitsSettings
+) -> list[Transcription]:
     """Queue a transcription of a file for each format, the same format once.
 
     Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
     that are not there, or that the model cannot do, TooManyRequests when too many are unfinished.
     """
-    _check_formats(order.formats)
-    _check_language(order)
+    _check_formats(request.formats)
+    _check_language(request)
     with write_transaction():
         file = library.find_owned(user, file_uuid)
         if file.status == "failed" and file.samples is None:
             raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
-        formats = list(dict.fromkeys(order.formats))
+        formats = list(dict.fromkeys(request.formats))
         _check_unfinished(file, len(formats), limits)
         return [
             Transcription.create(
                 uuid=ids.uuid7(),
                 user_id=user.id,
                 file_uuid=file.uuid,
-                model=order.model.name,
-                model_version=order.model.version,
-                language=order.language,
-                options=order.options.to_text(),
+                model=request.model.name,
+                model_version=request.model.version,
+                language=request.language,
+                options=request.options.to_text(),
                 format=name,
                 created_at=int(time.time()),
             )
@@ -65,16 +67,18 @@ def submit(user: User, file_uuid: str, order: Order, limits: LimitsSettings) -> 
         ]
 
 
-def find_same(user: User, file_uuid: str, order: Order, *, completed: bool) -> Transcription | None:
+def find_same(
+    user: User, file_uuid: str, request: TranscriptionRequest, *, completed: bool
+) -> Transcription | None:
     """Find the user's newest transcription of the same that has not ended, or has with a result."""
     statuses = ["pending", "processing", *(["completed"] if completed else [])]
     query = Transcription.select().where(
         Transcription.file_uuid == file_uuid,
         Transcription.user_id == user.id,
-        Transcription.model == order.model.name,
-        Transcription.model_version == order.model.version,
-        Transcription.language == order.language,
-        Transcription.options == order.options.to_text(),
+        Transcription.model == request.model.name,
+        Transcription.model_version == request.model.version,
+        Transcription.language == request.language,
+        Transcription.options == request.options.to_text(),
         Transcription.status.in_(statuses),
     )
     found: Transcription | None = query.order_by(Transcription.id.desc()).first()
@@ -197,12 +201,14 @@ def _check_formats(formats: Sequence[str]) -> None:
             raise InvalidRequest(f"Invalid format: {name}. Must be one of: {known}")
 
 
-def _check_language(order: Order) -> None:
-    if order.language != "auto" and order.language not in languages.CODES:
-        raise InvalidRequest(f"Invalid language: {order.language}")
-    if not order.model.is_english_only:
+def _check_language(request: TranscriptionRequest) -> None:
+    if request.language != "auto" and request.language not in languages.CODES:
+        raise InvalidRequest(f"Invalid language: {request.language}")
+    if not request.model.is_english_only:
         return
-    if order.language not in {"auto", "en"}:
-        raise InvalidRequest(f"Model {order.model.name} knows English only, not {order.language}")
-    if order.options.translate:
-        raise InvalidRequest(f"Model {order.model.name} knows English only and cannot translate")
+    if request.language not in {"auto", "en"}:
+        raise InvalidRequest(
+            f"Model {request.model.name} knows English only, not {request.language}"
+        )
+    if request.options.translate:
+        raise InvalidRequest(f"Model {request.model.name} knows English only and cannot translate")
