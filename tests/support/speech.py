@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jiwer
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent.parent / "data"
 WORDS = {
     "jfk.wav": "And so my fellow Americans, ask not what your country can do for you, "
     "ask what you can do for your country.",
