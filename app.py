@@ -98,7 +98,7 @@ def check_storage(settings: Config) -> None:
     """Print what is wrong with the database and the recordings. Raises CommandError if anything."""
     storage = _existing_storage(settings)
     db.open_database(storage.database, create=False, migrate=False)
-    found = list(check.problems(storage))
+    found = list(check.find_problems(storage))
     for line in found:
         print(line)
     if found:

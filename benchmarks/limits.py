@@ -23,7 +23,7 @@ from tests.support.speech import DATA
 from tests.test_scale import LARGE, LIKE, PER_USER, SMALL, fill, uuid
 from whisper_service import config, db
 from whisper_service.config import Config
-from whisper_service.files import ffmpeg
+from whisper_service.files import transcoding
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import queue
 from whisper_service.jobs.queue import Job
@@ -71,7 +71,7 @@ def overhead(url: str, models: Path, model: str, folder: Path, pairs: int) -> No
 
 def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> float:
     started = time.perf_counter()
-    job = Job("", 0, "", "", "", "en", ffmpeg.count_samples(recording.path))
+    job = Job("", 0, "", "", "", "en", transcoding.count_samples(recording.path))
     run, turn = Run(job, "en", 14, {}, len(engines)), threading.Condition()
 
     def work(engine: Engine) -> None:

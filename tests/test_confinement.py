@@ -14,6 +14,7 @@ from tests.support import intruder
 from tests.support.hearing import hear
 from tests.support.speech import DATA
 from whisper_service import sandbox
+from whisper_service.accounts import avatars
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg
 from whisper_service.whisper import engine
@@ -47,7 +48,7 @@ def run_as_ffmpeg(
     monkeypatch.setattr(ffmpeg, "FFMPEG", str(Path(sys.executable).resolve()))
     monkeypatch.setattr(ffmpeg, "LIBRARIES", libraries)
     monkeypatch.setattr(ffmpeg, "QUIET", ["-I", "-S"])
-    return ffmpeg._run(JFK, ["-c", code, *arguments], ffmpeg.DRAW, 30, output=output)
+    return ffmpeg.run(JFK, ["-c", code, *arguments], avatars.AVATAR_LIMITS, 30, output=output)
 
 
 def test_ffmpeg_cannot_leave_the_sandbox(

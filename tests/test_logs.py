@@ -17,7 +17,7 @@ from tests.jobs.test_queue import submit
 from tests.support.engine import FakeEngine
 from tests.support.speech import DATA
 from whisper_service import ids, logs
-from whisper_service.files import ffmpeg
+from whisper_service.files import ffmpeg, media, transcoding
 from whisper_service.tables import File, Transcription, User
 from whisper_service.whisper import engine
 from whisper_service.whisper.engine import Engine, EngineCrashed
@@ -168,9 +168,9 @@ def test_an_id_in_the_open_would_be_found_out(
 
 def test_ffmpegs_words_are_kept(tmp_path: Path, log: io.StringIO) -> None:
     (tmp_path / "letter").write_text("Dear Ann,\n")
-    sound = ffmpeg.Media("audio/wav", "pcm_s16le", None)
+    sound = media.Media("audio/wav", "pcm_s16le", None)
     with pytest.raises(ffmpeg.MediaError):
-        ffmpeg.extract(tmp_path / "letter", sound, tmp_path / "wav", 60, lambda: True)
+        transcoding.extract(tmp_path / "letter", sound, tmp_path / "wav", 60, lambda: True)
     (line,) = map(parse, log.getvalue().splitlines())
     assert re.match(r"ffmpeg ended with \d+: .*Invalid data found", line["message"], re.DOTALL)
 

@@ -210,7 +210,7 @@ def test_a_service_is_never_restored_over(service: Service, tmp_path: Path) -> N
     converted(service)
     target = tmp_path / "backup"
     backup.back_up(service.storage, target)
-    with pytest.raises(CommandError, match="holds a service already"):
+    with pytest.raises(CommandError, match="already holds a service"):
         backup.restore(target, service.storage)
     empty = Storage(tmp_path / "empty")
     with empty.owned(), pytest.raises(CommandError, match="Another service is running"):
@@ -220,7 +220,7 @@ def test_a_service_is_never_restored_over(service: Service, tmp_path: Path) -> N
     assert not contents(empty.root).keys() - {"lock"}
     half = Storage(tmp_path / "half")
     half.place(_file(tmp_path), half.original(ids.uuid7()))
-    with pytest.raises(CommandError, match="holds a service already"):
+    with pytest.raises(CommandError, match="already holds a service"):
         backup.restore(target, Storage(half.root))
 
 

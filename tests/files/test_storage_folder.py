@@ -81,7 +81,7 @@ def test_the_sweep_knows_the_names_that_the_service_gives(tmp_path: Path) -> Non
     make(tmp_path, "tmp/tmpab12_x9z")
     storage.temporary().mkdir()
     assert storage.holds_recordings()
-    storage.sweep({}, set())
+    storage.sweep([], [])
     assert contents(tmp_path) == kept
     assert not storage.holds_recordings()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.models.conftest import ctranslate2_file, variables
-from whisper_service.models import ggml
+from whisper_service.models import architecture, ggml
 from whisper_service.models.ct2 import mel, vocabulary
 from whisper_service.models.ct2.convert import convert
 
@@ -18,11 +18,11 @@ OFFICIAL_FILTERS = "85818f156f7e189453901a515e4726d270d307f976e161cf9403e8caab40
 def tensors_of(path, header):
     """Read the data of every tensor of a float16 file, in PyTorch's shapes."""
     content, found = path.read_bytes(), {}
-    for name, tensor in ggml.expected_tensors(header).items():
+    for name, tensor in architecture.expected_tensors(header).items():
         head = struct.pack("<3i", len(tensor.dims), len(name), tensor.kind)
         head += struct.pack(f"<{len(tensor.dims)}i", *tensor.dims) + name.encode()
         start = content.index(head) + len(head)
-        dtype = {ggml.F32: "<f4", ggml.F16: "<f2"}[tensor.kind]
+        dtype = {architecture.F32: "<f4", architecture.F16: "<f2"}[tensor.kind]
         values = np.frombuffer(content[start : start + tensor.size], dtype)
         found[name] = values.reshape(tensor.dims[::-1])
     return found
@@ -33,7 +33,7 @@ def test_every_variable_lands_in_its_tensor(small_model, tokenizer, tmp_path):
     with path.open("wb") as file:
         convert(small_model, tokenizer, file)
     header = ggml.check(path)
-    assert header == ggml.Header(51864, 1500, 64, 1, 1, 448, 64, 1, 1, 80, 1)
+    assert header == architecture.Header(51864, 1500, 64, 1, 1, 448, 64, 1, 1, 80, 1)
     found, source = tensors_of(path, header), variables()
     fused = {
         "encoder.blocks.0.attn": ("encoder/layer_0/self_attention/linear_0", "query key value"),

@@ -186,7 +186,7 @@ def test_a_disk_that_fills_up_is_told_and_left_empty(model_hub, models_folder):
 
 
 def test_an_unknown_model_is_told_with_the_known_ones(models_folder):
-    with pytest.raises(CommandError, match=r"no model ggml-huge; there are: tiny, tiny\.en, base"):
+    with pytest.raises(CommandError, match=r"Unknown model ggml-huge\. Known models: tiny, tiny\.en, base"):
         fetch.fetch("ggml-huge", models_folder)
 
 
@@ -195,7 +195,7 @@ def test_a_model_that_is_there_is_kept(name, tiny_en_model, model_hub, monkeypat
     monkeypatch.setenv(hub.HUB_VARIABLE, model_hub.url)
     assert fetch.fetch(name, tiny_en_model.parent) == tiny_en_model
     fetch.fetch_starter(tiny_en_model.parent)
-    assert capsys.readouterr().err == "ggml-tiny.en.bin is there already\n"
+    assert capsys.readouterr().err == "ggml-tiny.en.bin exists already\n"
     assert model_hub.asked == []
 
 
@@ -204,7 +204,7 @@ def test_what_was_tried_is_told_in_one_line(model_hub, models_folder, monkeypatc
     model_hub.status = 404
     with pytest.raises(CommandError) as caught:
         fetch.fetch("small", models_folder)
-    assert str(caught.value) == "ggml-small cannot be had: the model hub answered 404"
+    assert str(caught.value) == "ggml-small cannot be downloaded: the model hub answered 404"
     assert listing(models_folder) == {}
 
 

@@ -30,7 +30,6 @@ from tests.torture.conftest import Figure
 from tests.torture.harness import SEED, scale
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
-from whisper_service.commands import check
 from whisper_service.config import AuthSettings, LimitsSettings
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
@@ -269,7 +268,7 @@ class Money(RuleBasedStateMachine):
 
     @invariant()
     def ledger_adds_up(self) -> None:
-        assert check.wrong_balances() == []
+        assert billing.find_wrong_balances() == []
         assert not User.select().where(User.token_balance < 0).exists()
 
     @invariant()

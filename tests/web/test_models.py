@@ -2,9 +2,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Service
 from whisper_service import config
-from whisper_service.models import catalog
+from whisper_service.errors import NotFound
+from whisper_service.models import catalog, ggml
+from whisper_service.models.architecture import Header
 
 
 def test_models_are_listed_by_name_and_size(service: Service, tiny_en_model: Path) -> None:
@@ -26,3 +30,23 @@ def test_a_new_file_shows_and_what_is_no_model_does_not(
     shutil.copy(tiny_en_model, tmp_path / "mine.bin")
     (model,) = catalog.available(folder)
     assert (model.name, model.size, model.is_english_only) == ("mine", 77_704_715, True)
+
+
+def test_a_model_is_found_without_reading_the_others(
+    tmp_path: Path, tiny_en_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one.bin", "two.bin"):
+        (tmp_path / name).symlink_to(tiny_en_model)
+    read, opened = ggml.read_header, []
+
+    def counted(path: Path) -> Header:
+        opened.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(ggml, "read_header", counted)
+    for _ in range(3):
+        assert catalog.find(tmp_path, "two").name == "two"
+    assert opened == ["two.bin"]
+    for name in ("three", "../two", "one.bin"):
+        with pytest.raises(NotFound):
+            catalog.find(tmp_path, name)

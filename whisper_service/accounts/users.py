@@ -8,11 +8,10 @@ from pathlib import Path
 from peewee import IntegrityError
 
 from whisper_service import billing, credentials, ids
-from whisper_service.accounts import api_keys, passwords, sessions
+from whisper_service.accounts import api_keys, avatars, passwords, sessions
 from whisper_service.config import AuthSettings
 from whisper_service.db import write_transaction
 from whisper_service.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
-from whisper_service.files import ffmpeg
 from whisper_service.files.storage import Storage
 from whisper_service.tables import File, Transcription, User
 
@@ -98,7 +97,7 @@ def update(
     wrong old password or an account that is gone, Conflict for a name that is taken.
     """
     values = _new_values(user, change, rules)
-    avatar = _make_avatar(change.avatar, storage) if change.avatar else None
+    avatar = avatars.store(change.avatar, storage) if change.avatar else None
     if avatar:
         values["avatar_uuid"] = avatar
     fields = [name for name in ("username", "password", "avatar") if getattr(change, name)]
@@ -113,12 +112,12 @@ def update(
             if change.revoke_keys:
                 api_keys.revoke_all(user)
     except BaseException as error:
-        _drop_avatar(avatar, storage)
+        avatars.remove(avatar, storage)
         if isinstance(error, IntegrityError):
             raise Conflict("Username already taken") from error
         raise
     if avatar:
-        _drop_avatar(before.avatar_uuid, storage)
+        avatars.remove(before.avatar_uuid, storage)
     return fields
 
 
@@ -145,7 +144,7 @@ def delete(user: User, password: str, storage: Storage) -> None:
         User.delete().where(User.uuid == user.uuid).execute()
     for uuid in files:
         storage.delete(uuid)
-    _drop_avatar(now.avatar_uuid if now else None, storage)
+    avatars.remove(now.avatar_uuid if now else None, storage)
 
 
 def _delete_transcriptions(user: User) -> int:
@@ -213,21 +212,3 @@ def _new_values(user: User, change: ProfileChange, rules: AuthSettings) -> dict[
             change.password, rules.bcrypt_cost, is_known=True
         )
     return values
-
-
-def _make_avatar(picture: Path, storage: Storage) -> str:
-    uuid = ids.uuid7()
-    drawn = storage.temporary()
-    try:
-        ffmpeg.make_avatar(picture, drawn)
-        storage.place(drawn, storage.avatar(uuid))
-    except ffmpeg.MediaError as error:
-        raise InvalidRequest("Invalid avatar image") from error
-    finally:
-        drawn.unlink(missing_ok=True)
-    return uuid
-
-
-def _drop_avatar(uuid: str | None, storage: Storage) -> None:
-    if uuid:
-        storage.avatar(uuid).unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from whisper_service.config import Config
 from whisper_service.errors import CommandError, ServiceError
-from whisper_service.files import ffmpeg
+from whisper_service.files import transcoding
 from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.models import catalog, fetch
 from whisper_service.models.part_file import say
@@ -164,7 +164,7 @@ def _gain(model: Path, aside: str) -> float:
 
 def _hear(engine: Engine, model: Path) -> tuple[list[str], float]:
     """Transcribe the recording; returns its words, and the seconds that it took."""
-    chunk = Chunk(0, ffmpeg.count_samples(RECORDING))
+    chunk = Chunk(0, transcoding.count_samples(RECORDING))
     request = Task(TRANSCRIBE, chunk).request(RECORDING, "en", os.cpu_count() or 1)
     started = time.monotonic()
     answer = engine.ask(model, request, SECONDS, lambda: True)

@@ -8,7 +8,8 @@ from typing import Any
 from whisper_service import credentials, ids
 from whisper_service.db import write_transaction
 from whisper_service.errors import ServiceError
-from whisper_service.files import ffmpeg, filenames, quota
+from whisper_service.files import ffmpeg, filenames, media, quota
+from whisper_service.files.media import Media
 from whisper_service.files.storage import IncomingFile, Storage
 from whisper_service.tables import File, User
 
@@ -39,8 +40,8 @@ def store(user: User, incoming: IncomingFile, filename: str, storage: Storage) -
     known = _find_same(user, incoming.hash)
     if known and known.status != "failed":
         return known, True
-    kind = _probe(incoming)
-    return _keep(user, incoming, filename, kind, storage)
+    probed = _probe(incoming)
+    return _keep(user, incoming, filename, probed, storage)
 
 
 def _reject_bad_size(incoming: IncomingFile) -> None:
@@ -50,13 +51,13 @@ def _reject_bad_size(incoming: IncomingFile) -> None:
         raise RejectedFile("file_too_large", f"The file is larger than {incoming.max_bytes} bytes")
 
 
-def _probe(incoming: IncomingFile) -> ffmpeg.Media:
+def _probe(incoming: IncomingFile) -> Media:
     try:
         with _probes:
-            return ffmpeg.probe(incoming.path)
-    except ffmpeg.NoAudioStream as error:
+            return media.probe(incoming.path)
+    except media.NoAudioStream as error:
         raise RejectedFile("no_audio_stream", str(error)) from error
-    except (ffmpeg.UnsupportedMedia, ffmpeg.MediaError) as error:
+    except (media.UnsupportedMedia, ffmpeg.MediaError) as error:
         raise RejectedFile("unsupported_content_type", "Unsupported content type") from error
 
 
@@ -65,7 +66,7 @@ def _find_same(user: User, digest: str) -> File | None:
 
 
 def _keep(
-    user: User, incoming: IncomingFile, filename: str, kind: ffmpeg.Media, storage: Storage
+    user: User, incoming: IncomingFile, filename: str, probed: Media, storage: Storage
 ) -> tuple[File, bool]:
     """Place the upload and record it, unless the user has the same file by now.
 
@@ -81,9 +82,9 @@ def _keep(
             _check_quota(user, incoming, known, storage)
             storage.place(incoming.path, storage.original(known.uuid if known else new_uuid))
             if known:
-                File.update(**_values(incoming, kind)).where(File.uuid == known.uuid).execute()
+                File.update(**_values(incoming, probed)).where(File.uuid == known.uuid).execute()
                 return known, False
-            return _create(new_uuid, user, incoming, filename, kind), False
+            return _create(new_uuid, user, incoming, filename, probed), False
     except BaseException:
         storage.delete(new_uuid)
         raise
@@ -98,27 +99,25 @@ def _check_quota(user: User, incoming: IncomingFile, known: File | None, storage
         raise RejectedFile("quota_exceeded", str(error)) from error
 
 
-def _create(
-    uuid: str, user: User, incoming: IncomingFile, filename: str, kind: ffmpeg.Media
-) -> File:
+def _create(uuid: str, user: User, incoming: IncomingFile, filename: str, probed: Media) -> File:
     return File.create(
         uuid=uuid,
         user_id=user.id,
         hash=incoming.hash,
         filename=filenames.clean(filename) or "file",
         uploaded_at=int(time.time()),
-        **_values(incoming, kind),
+        **_values(incoming, probed),
     )
 
 
-def _values(incoming: IncomingFile, kind: ffmpeg.Media) -> dict[str, Any]:
+def _values(incoming: IncomingFile, probed: Media) -> dict[str, Any]:
     """Return what is known of a recording before its conversion."""
     return {
         "status": "converting",
         "error": None,
         "samples": None,
-        "kind": kind.kind,
-        "content_type": kind.content_type,
+        "kind": probed.kind,
+        "content_type": probed.content_type,
         "size_bytes": incoming.size,
-        "claimed_seconds": kind.length.seconds,
+        "claimed_seconds": probed.length.seconds,
     }
