@@ -65,11 +65,11 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ("[server]\nport = '80'", "server.port must be a whole number from 0 to 65535, not '80'"),
         ("[server]\nport = true", "server.port must be a whole number from 0 to 65535, not True"),
         ("[server]\nport = 65536", "server.port must be a whole number from 0 to 65535, not 65536"),
-        ("[server]\nhost = 1", "server.host must be a text that is not empty, not 1"),
+        ("[server]\nhost = 1", "server.host must be a non-empty string, not 1"),
         ("[server]\npublic_metrics = 1", "server.public_metrics must be true or false, not 1"),
-        ("[server]\ncors_origins = 'a'", "server.cors_origins must be a list of texts, not 'a'"),
-        ("[server]\ncors_origins = [1]", "server.cors_origins must be a list of texts, not [1]"),
-        ("[storage]\npath = ''", "storage.path must be a text that is not empty, not ''"),
+        ("[server]\ncors_origins = 'a'", "server.cors_origins must be a list of strings, not 'a'"),
+        ("[server]\ncors_origins = [1]", "server.cors_origins must be a list of strings, not [1]"),
+        ("[storage]\npath = ''", "storage.path must be a non-empty string, not ''"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -178,7 +178,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path, journal: st
             shutil.copy(path, theirs / path.name.replace("made", "service"))
     before = contents(theirs)
     assert ("service.db-wal" in before) == (journal == "wal")
-    with pytest.raises(CommandError, match="schema version 99, but this service knows up to"):
+    with pytest.raises(CommandError, match="schema version 99, but this service supports up to"):
         db.open_database(theirs / "service.db")
     assert contents(theirs) == before
 
@@ -219,7 +219,7 @@ def test_no_new_database_is_made_for_recordings_that_are_there(tmp_path: Path) -
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path), "WHISPER_SERVICE_SERVER_PORT": "0"}
     for _ in range(2):  # without service.db, then with one that is empty
         for command in ([], ["create-admin", "root"]):
-            assert "holds recordings but no service.db" in failure(*command, **storage)
+            assert "holds recordings, but service.db is missing" in failure(*command, **storage)
         (tmp_path / "service.db").touch()
     assert recording.exists()
 

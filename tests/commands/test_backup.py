@@ -68,7 +68,7 @@ def command(name: str, storage: Path, *arguments: Path) -> str:
 
 
 def back_up(storage: Path, target: Path) -> None:
-    assert command("backup", storage, target) == f"{target} holds all of it."
+    assert command("backup", storage, target) == f"Backed up to {target}."
 
 
 def attack(folder: Path, back_up: Callable[[Path, Path], None]) -> None:
@@ -78,9 +78,9 @@ def attack(folder: Path, back_up: Callable[[Path, Path], None]) -> None:
         promised = Promises(dict(promises.sounds), list(promises.orders))
         back_up(site.storage, target)
     again = Site(folder / "again")
-    restored = f"{again.storage} holds what {target} held."
+    restored = f"Restored to {again.storage}."
     assert command("restore", again.storage, target) == restored
-    assert command("check", again.storage) == "All is well."
+    assert command("check", again.storage) == "No problems found."
     with again:
         for order in promised.orders:
             until(lambda order=order: is_completed(f"{again.url()}/transcribe/{order}"))

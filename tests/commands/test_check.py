@@ -109,7 +109,7 @@ def test_a_damaged_page_is_named(service: Service, files: tuple[str, str], page:
 def test_the_command_prints_a_line_each_and_fails(service: Service, files: tuple[str, str]) -> None:
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(service.storage.root)}
     done = run("check", **storage)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "All is well.\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "No problems found.\n", "")
     for uuid in files:
         service.storage.delete(uuid)
     done = run("check", **storage)

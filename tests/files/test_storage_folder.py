@@ -48,7 +48,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path, nam
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path), "WHISPER_SERVICE_SERVER_PORT": "0"}
     for command in ([], ["create-admin", "root"]):
         line = failure(*command, typed=PASSWORD, **storage)
-        assert line.startswith(f"error: {tmp_path} is no storage folder: it holds {name[:3]}")
+        assert line.startswith(f"error: {tmp_path} is not a storage folder: it holds {name[:3]}")
     assert contents(tmp_path) == before
 
 
@@ -135,7 +135,7 @@ def test_nobody_else_may_look(tiny_en_model: Path, tmp_path: Path) -> None:
     again.mkdir()
     assert run("restore", str(backup), **path).returncode == 0
     assert exposed(again) == {}
-    assert run("check", **path).stdout == "All is well.\n"
+    assert run("check", **path).stdout == "No problems found.\n"
 
 
 @pytest.mark.usefixtures("_generous")

@@ -186,7 +186,9 @@ def test_a_disk_that_fills_up_is_told_and_left_empty(model_hub, models_folder):
 
 
 def test_an_unknown_model_is_told_with_the_known_ones(models_folder):
-    with pytest.raises(CommandError, match=r"Unknown model ggml-huge\. Known models: tiny, tiny\.en, base"):
+    with pytest.raises(
+        CommandError, match=r"Unknown model ggml-huge\. Known models: tiny, tiny\.en, base"
+    ):
         fetch.fetch("ggml-huge", models_folder)
 
 

@@ -194,7 +194,7 @@ def test_recordings_without_their_database_are_not_swept(
         storage=StorageSettings(path=tmp_path),
         models=ModelsSettings(path=tiny_en_model.parent),
     )
-    with pytest.raises(CommandError, match="holds recordings but no service.db"):
+    with pytest.raises(CommandError, match="holds recordings, but service.db is missing"):
         Server(config).__enter__()
     assert recording.exists()
 

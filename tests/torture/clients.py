@@ -19,6 +19,7 @@ from tests.conftest import PASSWORD, LiveServer, launch
 from tests.models.test_ggml import TINY
 from tests.server.test_server import rows
 from tests.torture.harness import program, scale, start
+from whisper_service.models import ggml
 
 RATE = 16_000
 TOKENS = 1_000_000
@@ -53,7 +54,8 @@ class Site:
         self._more = {**QUICK, **environ}
         self._models = folder / "models"
         self._models.mkdir(parents=True)
-        (self._models / f"{MODEL}.bin").write_bytes(TINY.to_bytes())
+        with (self._models / f"{MODEL}.bin").open("wb") as file:
+            ggml.write_header(file, TINY)
         self._url = ""
         self._is_up = threading.Event()
         self._server: LiveServer | None = None

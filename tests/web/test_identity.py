@@ -135,7 +135,7 @@ def test_a_new_password_revokes_the_keys_when_asked_to(service: Service, ann: Ap
     keys[2].get("/user")
     body = {"username": "anna", "revoke_keys": True}
     message = bob.error("PATCH", "/user", 400, body)
-    assert message == "revoke_keys is for a change of the password"
+    assert message == "revoke_keys requires a new password"
     assert bob.error("PATCH", "/user", 400, CHANGE | {"revoke_keys": 1}).startswith("revoke_keys")
 
 

@@ -1,4 +1,4 @@
-"""What an administrator sees of all accounts, and may change of one."""
+"""Accounts as administrators see and change them."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ DAYS = 30
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one user. The first three are of the last 30 days."""
+    """Statistics of one user. The first three cover the last 30 days."""
 
     transcriptions: int = 0
     audio_seconds: int = 0
@@ -35,7 +35,7 @@ def list_users(page: int, limit: int) -> Page[User]:
 
 
 def count_by_user(users: Sequence[User], session_hours: int) -> dict[int, Statistics]:
-    """Count what each of the users has, by their ids; every query reads its index alone."""
+    """Return statistics by user id. Each query is answered from an index alone."""
     now = int(time.time())
     owners = [user.id for user in users]
     recent = now - DAYS * 24 * 3600
@@ -62,7 +62,7 @@ def count_by_user(users: Sequence[User], session_hours: int) -> dict[int, Statis
 
 
 def update_user(uuid: str, token_balance: int | None, price_multiplier: Decimal | None) -> User:
-    """Set a user's balance, price or both, and return the user as it is then. Raises NotFound."""
+    """Set a user's balance, price or both, and return the updated user. Raises NotFound."""
     with write_transaction():
         user = User.get_or_none(User.uuid == uuid)
         if user is None:

@@ -1,4 +1,4 @@
-"""Accounts."""
+"""User accounts: registration, authentication, changes and deletion."""
 
 import re
 import time
@@ -16,17 +16,17 @@ from whisper_service.files.storage import Storage
 from whisper_service.tables import File, Transcription, User
 
 MAX_USERNAME = 20
-INCORRECT = "Incorrect old password"
-# Rows that one transaction deletes, so that others never wait long for the write lock.
-BATCH = 1000
+WRONG_OLD = "Incorrect old password"
+# Rows that one transaction deletes, so that no one waits long for the write lock.
+BATCH_SIZE = 1000
 _USERNAME = re.compile(rf"[A-Za-z0-9_-]{{3,{MAX_USERNAME}}}")
 
 
 @dataclass(frozen=True)
 class ProfileChange:
-    """What to change of an account; None leaves it as it is. `avatar` is a picture on disk.
+    """The changes to an account; None leaves a field as it is. `avatar` is a picture on disk.
 
-    `revoke_keys` goes with a new password, and revokes all API keys.
+    `revoke_keys` revokes all API keys, and requires a new password.
     """
 
     username: str | None = None
@@ -46,8 +46,8 @@ def register(
 ) -> User:
     """Create an account that starts with `initial_balance` tokens.
 
-    Raises InvalidRequest for a name or password against the rules, Conflict for a name that is
-    taken, whatever its case.
+    Raises InvalidRequest for a name or password that breaks a rule, Conflict for a name that is
+    taken in any case.
     """
     check_new(username, password, rules)
     password_hash = passwords.hash_password(password, rules.bcrypt_cost)
@@ -75,10 +75,10 @@ def check_new(username: str, password: str, rules: AuthSettings) -> None:
 
 
 def authenticate(username: str, password: str, rules: AuthSettings) -> User:
-    """Find the account that a name and a password belong to, whatever the name's case.
+    """Return the account with this name, in any case, and this password.
 
-    Raises Unauthenticated, after the same time and with the same text for a name that does not
-    exist as for a wrong password.
+    Raises Unauthenticated, after the same time and with the same text for an unknown name as for a
+    wrong password.
     """
     user = find(username)
     if user is None:
@@ -91,10 +91,10 @@ def authenticate(username: str, password: str, rules: AuthSettings) -> User:
 def update(
     user: User, change: ProfileChange, rules: AuthSettings, storage: Storage, session: str | None
 ) -> list[str]:
-    """Change all that is asked for or nothing; return the names of the fields that changed.
+    """Make all of the changes or none; return the names of the changed fields.
 
     A new password ends all sessions but `session`. Raises InvalidRequest, Unauthenticated for a
-    wrong old password or an account that is gone, Conflict for a name that is taken.
+    wrong old password or a deleted account, Conflict for a name that is taken.
     """
     values = _new_values(user, change, rules)
     avatar = avatars.store(change.avatar, storage) if change.avatar else None
@@ -105,7 +105,9 @@ def update(
         raise InvalidRequest("No fields to update. Give username, password or avatar")
     try:
         with write_transaction():
-            before = credentials.confirm(user, INCORRECT if change.password else credentials.GONE)
+            before = credentials.confirm(
+                user, WRONG_OLD if change.password else credentials.MISSING
+            )
             User.update(values).where(User.uuid == user.uuid).execute()
             if change.password:
                 sessions.end_others(user, session)
@@ -122,11 +124,11 @@ def update(
 
 
 def delete(user: User, password: str, storage: Storage) -> None:
-    """Delete an account with all that it has, running jobs included.
+    """Delete an account and everything that it owns, including running jobs.
 
-    Its sessions and keys go first, then its rows in batches, the account last: when the service is
-    killed meanwhile, the owner can log in and delete what is left. Raises Unauthenticated for a
-    wrong password, Conflict for the last administrator's account.
+    Sessions and keys go first, then transcriptions in batches, the account last: if the service is
+    killed in between, the owner can log in and delete the rest. Raises Unauthenticated for a wrong
+    password, Conflict for the last administrator's account.
     """
     if not passwords.matches(password, user.password_hash):
         raise Unauthenticated("Incorrect password")
@@ -148,17 +150,17 @@ def delete(user: User, password: str, storage: Storage) -> None:
 
 
 def _delete_transcriptions(user: User) -> int:
-    """Delete some of the account's transcriptions, and return how many."""
+    """Delete a batch of the account's transcriptions, and return its size."""
     some = Transcription.select(Transcription.id).where(Transcription.user_id == user.id)
     with write_transaction():
         deleted: int = (
-            Transcription.delete().where(Transcription.id.in_(some.limit(BATCH))).execute()
+            Transcription.delete().where(Transcription.id.in_(some.limit(BATCH_SIZE))).execute()
         )
     return deleted
 
 
 def promote(uuid: str) -> None:
-    """Make an administrator of an account, end its sessions and revoke its API keys.
+    """Make an account an administrator, end its sessions and revoke its API keys.
 
     Raises NotFound when it was deleted meanwhile.
     """
@@ -184,7 +186,7 @@ def check_username(username: str) -> None:
 
 
 def _ensure_not_last_admin(user: User) -> None:
-    """Raise Conflict for the last administrator. Runs in the transaction of the deletion."""
+    """Raise Conflict for the last administrator. Runs in the caller's transaction."""
     admins = User.select(User.id).where(User.is_admin == 1).limit(2)
     if [admin.id for admin in admins] == [user.id]:
         raise Conflict(
@@ -195,7 +197,7 @@ def _ensure_not_last_admin(user: User) -> None:
 def _new_values(user: User, change: ProfileChange, rules: AuthSettings) -> dict[str, str]:
     values = {}
     if change.revoke_keys and not change.password:
-        raise InvalidRequest("revoke_keys is for a change of the password")
+        raise InvalidRequest("revoke_keys requires a new password")
     if change.username:
         check_username(change.username)
         values["username"] = change.username
@@ -207,7 +209,7 @@ def _new_values(user: User, change: ProfileChange, rules: AuthSettings) -> dict[
             raise InvalidRequest("old_password is required to update password")
         passwords.check_strength(change.password, rules)
         if not passwords.matches(change.old_password, user.password_hash):
-            raise Unauthenticated(INCORRECT)
+            raise Unauthenticated(WRONG_OLD)
         values["password_hash"] = passwords.hash_password(
             change.password, rules.bcrypt_cost, is_known=True
         )

@@ -1,4 +1,4 @@
-"""From received bytes to a file of the user's."""
+"""Storing uploads: from received bytes to a user's file."""
 
 import os
 import threading
@@ -13,12 +13,12 @@ from whisper_service.files.media import Media
 from whisper_service.files.storage import IncomingFile, Storage
 from whisper_service.tables import File, User
 
-# A probe is an ffmpeg, which takes a core for a while: no more at once than there are cores.
+# A probe runs ffmpeg, which keeps a core busy for a while: at most one per core at once.
 _probes = threading.Semaphore(os.cpu_count() or 1)
 
 
 class RejectedFile(ServiceError):
-    """An upload that is not kept. `code` is the word for it in the answer."""
+    """An upload that is not stored. `code` is the machine-readable reason."""
 
     status = 400
     code: str
@@ -29,11 +29,11 @@ class RejectedFile(ServiceError):
 
 
 def store(user: User, incoming: IncomingFile, filename: str, storage: Storage) -> tuple[File, bool]:
-    """Keep an upload, and return whether the user had the same bytes before.
+    """Store an upload; return its file, and whether the user already had the same bytes.
 
-    When it returns, the bytes are safe on disk and known to be media; the conversion is still to
-    come. A file that could not be converted before is tried again. Raises RejectedFile, or
-    Unauthenticated when the account is gone.
+    On return the bytes are safe on disk and known to be media; the conversion follows later. A file
+    whose conversion failed before is tried again. Raises RejectedFile, or Unauthenticated when the
+    account was deleted.
     """
     _reject_bad_size(incoming)
     incoming.close()
@@ -68,9 +68,9 @@ def _find_same(user: User, digest: str) -> File | None:
 def _keep(
     user: User, incoming: IncomingFile, filename: str, probed: Media, storage: Storage
 ) -> tuple[File, bool]:
-    """Place the upload and record it, unless the user has the same file by now.
+    """Place and record the upload, unless the user has the same file by now.
 
-    All in one transaction: what was read before may be gone by then.
+    In one transaction: what was read before may have changed.
     """
     new_uuid = ids.uuid7()
     try:
@@ -91,7 +91,7 @@ def _keep(
 
 
 def _check_quota(user: User, incoming: IncomingFile, known: File | None, storage: Storage) -> None:
-    """Raise RejectedFile beyond the quota. A failed file that comes again makes room for itself."""
+    """Raise RejectedFile beyond the quota. A failed file is replaced when it is uploaded again."""
     replaced = quota.stored_bytes(known) if known else 0
     try:
         quota.check(user.id, incoming.size - replaced, storage.quota_bytes)
@@ -111,7 +111,7 @@ def _create(uuid: str, user: User, incoming: IncomingFile, filename: str, probed
 
 
 def _values(incoming: IncomingFile, probed: Media) -> dict[str, Any]:
-    """Return what is known of a recording before its conversion."""
+    """Return a file's columns before its conversion."""
     return {
         "status": "converting",
         "error": None,

@@ -6,11 +6,9 @@ from typing import Any
 
 from peewee import fn
 
-from whisper_service.tables import Checkpoint, Table, Transcription
+from whisper_service.tables import UNFINISHED, Checkpoint, Table, Transcription
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.protocol import Transcribed
-
-UNFINISHED = ("pending", "processing")
 
 
 def key(row: Any) -> dict[str, str]:  # noqa: ANN401 - a job or a row of several tables

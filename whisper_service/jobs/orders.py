@@ -11,10 +11,9 @@ from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.files import library
 from whisper_service.jobs import checkpoints
-from whisper_service.jobs.checkpoints import UNFINISHED
 from whisper_service.models.catalog import ModelFile
 from whisper_service.pagination import Page, page_of
-from whisper_service.tables import File, StoredTranscript, Transcription, User
+from whisper_service.tables import UNFINISHED, File, StoredTranscript, Transcription, User
 from whisper_service.transcripts.formats import ORDERED
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.whisper import languages
