@@ -48,7 +48,7 @@ def main() -> int:
 
 def serve(settings: Config) -> None:
     # Requests need the interpreter only briefly: with Python's default of 5 ms a thread that parses
-    # a large upload, or rejects many requests, would delay each of the others by several times that.
+    # a large upload, or rejects many requests, would delay the others by several times that.
     sys.setswitchinterval(SWITCH_SECONDS)
     with Server(settings) as server:
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from whisper_service import db
 
 path, left, broken = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-bring, execute = db._bring_up_to_date, db._execute_script
+bring, execute = db._create_or_migrate, db._execute_script
 
 def count(_statement):
     global left
@@ -43,7 +43,7 @@ def watched(*arguments):
 def one_by_one(path, then=""):
     db.database.connection().executescript(path.read_text() + then)
 
-db._bring_up_to_date = watched
+db._create_or_migrate = watched
 if broken:
     db._execute_script = one_by_one
 db.open_database(path)
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> No
 def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
     path = make(tmp_path / "service.db", DATA / "schema-1.sql", "PRAGMA user_version = 0;")
     before = contents(tmp_path)
-    with pytest.raises(CommandError, match="not one of this service"):
+    with pytest.raises(CommandError, match="does not belong to this service"):
         db.open_database(path)
     assert contents(tmp_path) == before
 

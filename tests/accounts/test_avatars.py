@@ -193,7 +193,7 @@ def test_half_a_picture_is_taken_or_refused(tmp_path: Path, name: str) -> None:
 def test_the_limit_of_25_million_pixels_holds(tmp_path: Path) -> None:
     source = tmp_path / "large.png"
     source.write_bytes(png(4900, 4900))
-    make_avatar(source)
+    make_avatar(source).unlink()
     source.write_bytes(png(5100, 5100))
     refuse(source)
 

@@ -159,7 +159,7 @@ def test_a_file_system_without_permissions_is_no_obstacle(
 
     monkeypatch.setattr(Path, "chmod", refuse)
     storage_folder.make_private(storage.root)
-    assert "Other users keep access to storage: Operation not permitted" in caplog.text
+    assert "Other users still have access to storage: Operation not permitted" in caplog.text
 
 
 def test_models_are_for_every_user_of_the_machine(tmp_path: Path) -> None:
