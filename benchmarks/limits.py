@@ -23,7 +23,7 @@ from tests.support.paths import DATA
 from tests.support.service import Api
 from whisper_service import config, db
 from whisper_service.config import Config
-from whisper_service.files import ffmpeg
+from whisper_service.files import transcoding
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import queue
 from whisper_service.jobs.queue import Job
@@ -72,7 +72,7 @@ def overhead(url: str, models: Path, model: str, folder: Path, pairs: int) -> No
 
 def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> float:
     started = time.perf_counter()
-    job = Job("", 0, TranscriptKey("", "", "", "en", ""), ffmpeg.count_samples(recording.path))
+    job = Job("", 0, TranscriptKey("", "", "", "en", ""), transcoding.count_samples(recording.path))
     run, turn = Run(job, "en", 14, {}, len(engines)), threading.Condition()
 
     def work(engine: Engine) -> None:
@@ -253,7 +253,9 @@ def _opened(root: Path) -> Iterator[Storage]:
 
 def _operations(root: Path, user: int) -> dict[str, float]:
     """Time what a user does, in milliseconds."""
-    settings = Config(storage=config.Storage(path=root), auth=config.Auth(bcrypt_cost=4))
+    settings = Config(
+        storage=config.StorageSettings(path=root), auth=config.AuthSettings(bcrypt_cost=4)
+    )
     with _opened(root) as storage:
         app = create_app(Services(settings, storage, Worker(settings, storage)))
         api = Api(app.test_client(), f"Basic {uuid('session', user * 3)}")

@@ -4,8 +4,9 @@ The functions that move tokens run inside the write transaction of what they pay
 """
 
 import time
+from typing import Any
 
-from peewee import fn
+from peewee import JOIN, fn
 
 from whisper_service import ids
 from whisper_service.audio import SAMPLE_RATE
@@ -108,6 +109,22 @@ def charged() -> int:
     """Return what all transcriptions have cost, less what was given back."""
     spent = LedgerEntry.select(fn.SUM(LedgerEntry.amount)).where(LedgerEntry.kind != "grant")
     return -(spent.scalar() or 0)
+
+
+def find_wrong_balances() -> list[str]:
+    """Return a line for each account whose balance is not the sum of its ledger."""
+    total = fn.COALESCE(fn.SUM(LedgerEntry.amount), 0)
+    rows: Any = (
+        User.select(User.username, User.token_balance, total.alias("total"))
+        .join(LedgerEntry, JOIN.LEFT_OUTER, on=(LedgerEntry.user_id == User.id))
+        .group_by(User.id)
+        .having(User.token_balance != total)
+        .tuples()
+    )
+    return [
+        f"{name} has {balance} tokens, the ledger says {expected}"
+        for name, balance, expected in rows
+    ]
 
 
 def _entry(subject: str, claim: str, kind: str) -> LedgerEntry | None:

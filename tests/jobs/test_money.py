@@ -29,12 +29,11 @@ from tests.support.harness import SEED, Figure
 from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
-from whisper_service.commands import check
-from whisper_service.config import Auth, Limits
+from whisper_service.config import AuthSettings, LimitsSettings
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import orders, queue
-from whisper_service.jobs.orders import Order
+from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.jobs.queue import Job
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Checkpoint, File, LedgerEntry, Transcription, User
@@ -47,7 +46,7 @@ from whisper_service.whisper.protocol import Transcribed
 STEPS = 50  # of one run, from an empty database
 # A real file, of which no disk waits for every commit.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the folder is its own
-RULES = Auth(bcrypt_cost=4)
+RULES = AuthSettings(bcrypt_cost=4)
 MODELS = [ModelFile(name, Path(name), 1, "1", is_english_only=False) for name in ("tiny", "large")]
 HEARD = Transcript("Hello.", "en", 1.0, [segment(0, 1, "Hello.")])
 PRICES = ["0", "0.07", "1", "1.000001", "2.5", "1000"]
@@ -102,10 +101,10 @@ class Money(RuleBasedStateMachine):
             for row in running_of(user):
                 cost = self.costs[row.uuid, row.claim]
                 self.settled.setdefault(row.uuid, (row.claim, cost))
-            statistics.update(user.uuid, balance, None)
+            statistics.update_user(user.uuid, balance, None)
             assert User.get_by_id(user.id).token_balance == balance
         else:
-            statistics.update(user.uuid, None, Decimal(price))
+            statistics.update_user(user.uuid, None, Decimal(price))
 
     def upload(self, who: int, samples: int) -> None:
         File.create(
@@ -138,8 +137,8 @@ class Money(RuleBasedStateMachine):
         if new or not File.select().exists():
             self.upload(what, new or 16_000)
         file = one_of(File, what)
-        order = Order(model, "auto", formats, Options())
-        orders.submit(User.get_by_id(file.user_id), file.uuid, order, Limits())
+        order = TranscriptionRequest(model, "auto", formats, Options())
+        orders.submit(User.get_by_id(file.user_id), file.uuid, order, LimitsSettings())
 
     @rule(which=CHOICE)
     def claim(self, which: int) -> None:
@@ -269,7 +268,7 @@ class Money(RuleBasedStateMachine):
 
     @invariant()
     def ledger_adds_up(self) -> None:
-        assert check.wrong_balances() == []
+        assert billing.find_wrong_balances() == []
         assert not User.select().where(User.token_balance < 0).exists()
 
     @invariant()

@@ -13,7 +13,7 @@ from tests.support.service import Api, Service
 from whisper_service import config
 from whisper_service.config import Config
 from whisper_service.errors import Cancelled, ServiceError
-from whisper_service.files import ffmpeg
+from whisper_service.files import transcoding
 from whisper_service.jobs.worker import Worker
 from whisper_service.tables import Checkpoint, File, StoredTranscript, Transcription, User
 from whisper_service.whisper.engine import EngineCrashed
@@ -45,7 +45,7 @@ def test_a_converted_file_has_its_copies_and_no_original(service: Service) -> No
     assert service.storage.original(uuid).read_bytes() == (DATA / "jfk.wav").read_bytes()
     assert service.convert_once()
     assert not service.storage.original(uuid).exists()
-    assert ffmpeg.count_samples(service.storage.speech(uuid)) == 176_000
+    assert transcoding.count_samples(service.storage.speech(uuid)) == 176_000
     file = File.get()
     assert (file.status, file.samples, file.content_type) == ("ready", 176_000, "audio/mpeg")
     assert file.size_bytes == service.storage.converted(uuid).stat().st_size
@@ -203,7 +203,7 @@ def test_an_engine_without_work_gives_its_memory_back(settings: Config, service:
             closed.set()
 
     worker = Worker(
-        replace(settings, worker=config.Worker(jobs=1, idle_seconds=1)), service.storage
+        replace(settings, worker=config.WorkerSettings(jobs=1, idle_seconds=1)), service.storage
     )
     worker.engines = [Closing()]  # type: ignore[list-item]
     worker.start()

@@ -198,7 +198,7 @@ def test_a_model_that_is_there_is_kept(name, tiny_en_model, model_hub, monkeypat
     monkeypatch.setenv(hub.HUB_VARIABLE, model_hub.url)
     assert fetch.fetch(name, tiny_en_model.parent) == tiny_en_model
     fetch.fetch_starter(tiny_en_model.parent)
-    assert capsys.readouterr().err == "ggml-tiny.en.bin is there already\n"
+    assert capsys.readouterr().err == "ggml-tiny.en.bin exists already\n"
     assert model_hub.asked == []
 
 
@@ -207,7 +207,7 @@ def test_a_failed_download_is_reported_in_one_line(model_hub, models_folder, mon
     model_hub.status = 404
     with pytest.raises(CommandError) as caught:
         fetch.fetch("small", models_folder)
-    assert str(caught.value) == "ggml-small cannot be had: the model hub answered 404"
+    assert str(caught.value) == "ggml-small cannot be downloaded: the model hub answered 404"
     assert listing(models_folder) == {}
 
 

@@ -18,10 +18,7 @@ from tests.support.paths import DATA
 from tests.support.processes import children, is_running
 from tests.support.speech import WORDS, word_error_rate
 from tests.support.waiting import until
-from whisper_service.config import Config
-from whisper_service.config import Models as ModelsSettings
-from whisper_service.config import Server as ServerSettings
-from whisper_service.config import Storage as StorageSettings
+from whisper_service.config import Config, ModelsSettings, ServerSettings, StorageSettings
 from whisper_service.errors import CommandError
 from whisper_service.server.server import Server
 
@@ -135,7 +132,7 @@ def test_recordings_without_their_database_are_not_swept(stub_models: Path, tmp_
         storage=StorageSettings(path=tmp_path),
         models=ModelsSettings(path=stub_models),
     )
-    with pytest.raises(CommandError, match="holds recordings but no service.db"):
+    with pytest.raises(CommandError, match="holds recordings, but service.db is missing"):
         Server(config).__enter__()
     assert recording.exists()
 

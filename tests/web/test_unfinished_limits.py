@@ -15,7 +15,9 @@ from whisper_service.tables import Transcription, User
 
 @pytest.fixture
 def settings(settings: Config) -> Config:
-    return replace(settings, limits=config.Limits(unfinished_per_user=8, unfinished_per_file=5))
+    return replace(
+        settings, limits=config.LimitsSettings(unfinished_per_user=8, unfinished_per_file=5)
+    )
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from whisper_service import billing, ids
-from whisper_service.config import Limits
+from whisper_service.config import LimitsSettings
 from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.files import library
@@ -26,7 +26,7 @@ LATER = "try again when some are finished"
 
 
 @dataclass(frozen=True)
-class Order:
+class TranscriptionRequest:
     """What is to be made of a file. `language` is an ISO 639-1 code or 'auto'."""
 
     model: ModelFile
@@ -39,19 +39,21 @@ class Order:
         return TranscriptKey(file_uuid, model, version, self.language, self.options.to_text())
 
 
-def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Transcription]:
+def submit(
+    user: User, file_uuid: str, request: TranscriptionRequest, limits: LimitsSettings
+) -> list[Transcription]:
     """Queue a transcription of a file for each format, the same format once.
 
     Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
     that are not there, or that the model cannot do, TooManyRequests when too many are unfinished.
     """
-    _check_formats(order.formats)
-    _check_language(order)
+    _check_formats(request.formats)
+    _check_language(request)
     with write_transaction():
         file = library.find_owned(user, file_uuid)
         if file.status == "failed" and file.samples is None:
             raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
-        formats = list(dict.fromkeys(order.formats))
+        formats = list(dict.fromkeys(request.formats))
         _check_unfinished(file, len(formats), limits)
         return [
             Transcription.create(
@@ -59,17 +61,19 @@ def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Tra
                 user_id=user.id,
                 format=name,
                 created_at=int(time.time()),
-                **order.key(file.uuid).values(),
+                **request.key(file.uuid).values(),
             )
             for name in formats
         ]
 
 
-def find_same(user: User, file_uuid: str, order: Order, *, completed: bool) -> Transcription | None:
+def find_same(
+    user: User, file_uuid: str, request: TranscriptionRequest, *, completed: bool
+) -> Transcription | None:
     """Return the user's newest equal transcription that is unfinished, or completed."""
     statuses = [*UNFINISHED, *(["completed"] if completed else [])]
     query = Transcription.select().where(
-        *order.key(file_uuid).matching(Transcription),
+        *request.key(file_uuid).matching(Transcription),
         Transcription.user_id == user.id,
         Transcription.status.in_(statuses),
     )
@@ -169,7 +173,7 @@ def stored(transcription: Transcription) -> str | None:
     return row.data if row else None
 
 
-def _check_unfinished(file: File, new: int, limits: Limits) -> None:
+def _check_unfinished(file: File, new: int, limits: LimitsSettings) -> None:
     """Raise TooManyRequests when `new` transcriptions more would be too many."""
     unfinished = Transcription.select().where(Transcription.status.in_(UNFINISHED))
     for of, owner, most in (
@@ -193,12 +197,14 @@ def _check_formats(formats: Sequence[str]) -> None:
             raise InvalidRequest(f"Invalid format: {name}. Must be one of: {known}")
 
 
-def _check_language(order: Order) -> None:
-    if order.language != "auto" and order.language not in languages.CODES:
-        raise InvalidRequest(f"Invalid language: {order.language}")
-    if not order.model.is_english_only:
+def _check_language(request: TranscriptionRequest) -> None:
+    if request.language != "auto" and request.language not in languages.CODES:
+        raise InvalidRequest(f"Invalid language: {request.language}")
+    if not request.model.is_english_only:
         return
-    if order.language not in {"auto", "en"}:
-        raise InvalidRequest(f"Model {order.model.name} knows English only, not {order.language}")
-    if order.options.translate:
-        raise InvalidRequest(f"Model {order.model.name} knows English only and cannot translate")
+    if request.language not in {"auto", "en"}:
+        raise InvalidRequest(
+            f"Model {request.model.name} knows English only, not {request.language}"
+        )
+    if request.options.translate:
+        raise InvalidRequest(f"Model {request.model.name} knows English only and cannot translate")

@@ -4,7 +4,6 @@ import logging
 import resource
 import tempfile
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -12,11 +11,10 @@ from typing import Any, Self
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
-from whisper_service import db, sandbox
-from whisper_service.commands import check
+from whisper_service import billing, db, sandbox
 from whisper_service.config import Config
 from whisper_service.errors import CommandError
-from whisper_service.files import storage_folder
+from whisper_service.files import inventory, storage_folder
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import queue
 from whisper_service.jobs.worker import Worker
@@ -24,7 +22,6 @@ from whisper_service.models import catalog
 from whisper_service.server import admission
 from whisper_service.server.channel import Door
 from whisper_service.server.dispatcher import Dispatcher
-from whisper_service.tables import File, User
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
 
@@ -60,12 +57,12 @@ class Server:
             stack.callback(db.database.close)
             storage_folder.make_private(storage.root)
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
-            storage.sweep(*_known_files())
+            storage.sweep(*inventory.list_stored(db.database.connection()))  # type: ignore[no-untyped-call]
             queue.requeue_interrupted()
             if missing := sandbox.missing():
                 names = " and ".join(missing)
                 logger.warning("Without %s ffmpeg and the engine have limits alone", names)
-            for line in check.wrong_balances():
+            for line in billing.find_wrong_balances():
                 logger.error("%s", line)
             self.worker = Worker(self.config, storage)
             self._door = Door(admission.rules(self.config, storage))
@@ -174,13 +171,3 @@ def _proxy(address: str) -> dict[str, Any]:
         return {}
     told = {"x-forwarded-for", "x-forwarded-proto"}
     return {"trusted_proxy": address, "trusted_proxy_count": 1, "trusted_proxy_headers": told}
-
-
-def _known_files() -> tuple[dict[str, bool], set[str]]:
-    """List the uuids of all files, with whether each is converted, and of all avatars."""
-    files: Iterable[File] = File.select(File.uuid, File.status)
-    users: Iterable[User] = User.select(User.avatar_uuid).where(
-        User.avatar_uuid.is_null(is_null=False)
-    )
-    converted = {file.uuid: file.status == "ready" for file in files}
-    return converted, {str(user.avatar_uuid) for user in users}

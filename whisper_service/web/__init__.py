@@ -8,7 +8,7 @@ from flask.json.provider import DefaultJSONProvider
 from whisper_service.db import database
 from whisper_service.web import (
     admin,
-    api_tokens,
+    api_keys,
     auth,
     cors,
     docs,
@@ -34,7 +34,7 @@ BLUEPRINTS = (
     (health.public, PREFIX, auth.anyone),
     (users.public, PREFIX, auth.anyone),
     (users.private, PREFIX, auth.user),
-    (api_tokens.private, PREFIX, auth.user),
+    (api_keys.private, PREFIX, auth.user),
     (files.public, PREFIX, auth.anyone),
     (files.private, PREFIX, auth.user),
     (models.private, PREFIX, auth.user),

@@ -8,7 +8,7 @@ from flask import Flask, g, request
 
 from whisper_service import ids
 from whisper_service.accounts import api_keys, sessions
-from whisper_service.credentials import GONE
+from whisper_service.credentials import MISSING
 from whisper_service.errors import Forbidden, InvalidRequest, Unauthenticated
 from whisper_service.tables import User
 from whisper_service.web.limits import network_of
@@ -75,7 +75,7 @@ def authenticate(header: str, session_hours: int) -> tuple[User, str | None]:
     session = secret if scheme == "basic" else None
     user = sessions.find_user(secret, session_hours) if session else api_keys.find_user(secret)
     if user is None:
-        raise Unauthenticated(GONE)
+        raise Unauthenticated(MISSING)
     return user, session
 
 

@@ -29,8 +29,8 @@ def upload() -> dict[str, Any]:
 
 @private.get("/file")
 @private.get("/files")
-def listed() -> dict[str, Any]:
-    page = library.listed(current_user(), *params.page())
+def list_owned() -> dict[str, Any]:
+    page = library.list_owned(current_user(), *params.page())
     return {
         "files": [serializers.file(row) for row in page.rows],
         "pagination": serializers.pagination(page),

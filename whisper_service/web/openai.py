@@ -21,7 +21,7 @@ from whisper_service.errors import (
 )
 from whisper_service.files import uploads
 from whisper_service.jobs import orders
-from whisper_service.jobs.orders import Order
+from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.models import catalog
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Transcription
@@ -97,16 +97,16 @@ def _receive(*, translate: bool) -> _Wish:
     return _Wish(_ordered(file.uuid, order).uuid, response_format, granularities)
 
 
-def _order(texts: MultiDict[str, str], *, translate: bool, words: bool) -> Order:
+def _order(texts: MultiDict[str, str], *, translate: bool, words: bool) -> TranscriptionRequest:
     model = _find_model(params.text(texts, "model", missing="Missing model"))
     prompt = params.optional_text(texts, "prompt") or ""
     # As the model does, which sees the last 224 tokens of it.
     options = Options(translate, prompt[-MAX_PROMPT:], words, _temperature(texts))
     language = "auto" if translate else params.optional_text(texts, "language") or "auto"
-    return Order(model, language.lower(), ["verbose_json"], options)
+    return TranscriptionRequest(model, language.lower(), ["verbose_json"], options)
 
 
-def _ordered(file_uuid: str, order: Order) -> Transcription:
+def _ordered(file_uuid: str, order: TranscriptionRequest) -> Transcription:
     """Join a transcription that is the same, or queue one.
 
     A client that asks again after its connection broke shall not pay again: what has not ended

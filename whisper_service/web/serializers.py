@@ -10,7 +10,7 @@ from whisper_service.accounts.statistics import Statistics
 from whisper_service.audio import seconds_of
 from whisper_service.jobs.progress import Pending, Processing, Progress
 from whisper_service.pagination import Page
-from whisper_service.tables import ApiToken, File, Session, Transcription, User
+from whisper_service.tables import ApiKey, File, Session, Transcription, User
 from whisper_service.web.rendering import Rendered
 
 
@@ -62,7 +62,7 @@ def session(row: Session) -> dict[str, Any]:
     }
 
 
-def api_token(row: ApiToken) -> dict[str, Any]:
+def api_key(row: ApiKey) -> dict[str, Any]:
     return {
         "token_id": row.uuid,
         "token": f"{row.key_start}...{row.key_end}",

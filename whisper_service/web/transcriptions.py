@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from whisper_service import ids
 from whisper_service.errors import Conflict, InvalidRequest, NotFound
 from whisper_service.jobs import orders
-from whisper_service.jobs.orders import Order
+from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.models import catalog
 from whisper_service.tables import Transcription
 from whisper_service.transcripts.cues import Layout
@@ -32,7 +32,7 @@ def submit() -> dict[str, Any]:
     body = params.json_object()
     file_uuid = ids.parse(params.text(body, "uuid", missing="Missing file uuid"))
     name = params.text(body, "model", missing="Missing model")
-    order = Order(
+    order = TranscriptionRequest(
         catalog.find(services().config.models.path, name),
         params.optional_text(body, "language") or "auto",
         params.texts(body, "format", default="verbose_json"),

@@ -67,7 +67,7 @@ def logout() -> dict[str, Any]:
 @private.get("/user/session")
 @private.get("/user/sessions")
 def active_sessions() -> dict[str, Any]:
-    rows = sessions.active(current_user(), services().config.auth.session_hours)
+    rows = sessions.list_active(current_user(), services().config.auth.session_hours)
     return {"sessions": [serializers.session(row) for row in rows]}
 
 

