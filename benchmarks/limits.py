@@ -18,9 +18,9 @@ from blake3 import blake3
 from benchmarks import recordings
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
-from tests.conftest import Api
-from tests.support.speech import DATA
-from tests.test_scale import LARGE, LIKE, PER_USER, SMALL, fill, uuid
+from tests.support.large_database import LARGE, LIKE, PER_USER, SMALL, fill, uuid
+from tests.support.paths import DATA
+from tests.support.service import Api
 from whisper_service import config, db
 from whisper_service.config import Config
 from whisper_service.files import ffmpeg
@@ -29,6 +29,7 @@ from whisper_service.jobs import queue
 from whisper_service.jobs.queue import Job
 from whisper_service.jobs.run import Run
 from whisper_service.jobs.worker import Worker
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
 from whisper_service.whisper.engine import Engine
@@ -71,7 +72,7 @@ def overhead(url: str, models: Path, model: str, folder: Path, pairs: int) -> No
 
 def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> float:
     started = time.perf_counter()
-    job = Job("", 0, "", "", "", "en", ffmpeg.count_samples(recording.path))
+    job = Job("", 0, TranscriptKey("", "", "", "en", ""), ffmpeg.count_samples(recording.path))
     run, turn = Run(job, "en", 14, {}, len(engines)), threading.Condition()
 
     def work(engine: Engine) -> None:
@@ -80,12 +81,12 @@ def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> 
                 turn.wait_for(lambda: run.ready or run.is_complete)
                 if run.is_complete:
                     return
-                task = run.take()
+                task = run.next_task()
             answer = engine.ask(
                 model, task.request(recording.path, run.language, 1), HOUR, lambda: True
             )
             with turn:
-                run.give(task, answer)
+                run.complete(task, answer)
                 turn.notify_all()
 
     with ThreadPoolExecutor() as pool:

@@ -8,12 +8,13 @@ import time
 from peewee import fn
 
 from whisper_service import ids
-from whisper_service.jobs import checkpoints
-from whisper_service.tables import LedgerEntry, Transcription, User
+from whisper_service.audio import SAMPLE_RATE
+from whisper_service.tables import Checkpoint, LedgerEntry, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 
-SAMPLES_PER_SECOND = 16_000
 MICROS = 1_000_000
 MAX_BALANCE = 10**15
+_INSUFFICIENT = "Insufficient token balance"
 
 
 def cost(samples: int, price_micros: int) -> int:
@@ -22,7 +23,7 @@ def cost(samples: int, price_micros: int) -> int:
     `samples` are counted at 16 kHz, `price_micros` is the multiplier in millionths; integers all
     the way, because a rounded float would charge a token too much now and then.
     """
-    seconds = -(-samples // SAMPLES_PER_SECOND)
+    seconds = -(-samples // SAMPLE_RATE)
     return -(-seconds * price_micros // MICROS)
 
 
@@ -79,8 +80,28 @@ def refund_rest(row: Transcription) -> None:
 
     The text so far could be read while it ran.
     """
-    done = checkpoints.transcribed_samples(checkpoints.key(row))
-    refund(row.uuid, str(row.claim), done=done, total=row.speech_samples or 0)
+    refund(
+        row.uuid,
+        str(row.claim),
+        done=transcribed_samples(TranscriptKey.of(row)),
+        total=row.speech_samples or 0,
+    )
+
+
+def transcribed_samples(key: TranscriptKey) -> int:
+    """Return how many samples, at 16 kHz, the checkpoints of a transcript cover."""
+    covered = Checkpoint.select(fn.SUM(Checkpoint.stop - Checkpoint.start))
+    return covered.where(*key.matching(Checkpoint)).scalar() or 0
+
+
+def insufficient_balance(required: int, available: int) -> str:
+    """Return the error of a transcription that the balance does not cover."""
+    return f"{_INSUFFICIENT}. Required: {required}, Available: {available}"
+
+
+def is_insufficient_balance(error: str) -> bool:
+    """Return whether a transcription's error is that of `insufficient_balance`."""
+    return error.startswith(_INSUFFICIENT)
 
 
 def charged() -> int:

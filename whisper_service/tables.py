@@ -4,6 +4,9 @@ from peewee import CompositeKey, IntegerField, Model, TextField
 
 from whisper_service.db import database
 
+# The statuses of a transcription that has not ended.
+UNFINISHED = ("pending", "processing")
+
 
 class Table(Model):
     class Meta:

@@ -1,14 +1,14 @@
 """Claims, charges and refunds."""
 
 import threading
-from pathlib import Path
 
 import peewee
 import pytest
 
-from tests.conftest import Api, Service
 from tests.support.engine import segment
-from tests.support.speech import DATA
+from tests.support.jobs import balance, claim, statuses, submit
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import billing, db
 from whisper_service.jobs import queue
 from whisper_service.jobs.queue import Job
@@ -16,35 +16,11 @@ from whisper_service.tables import LedgerEntry, StoredTranscript, Transcription,
 from whisper_service.transcripts.transcript import Transcript
 
 HEARD = Transcript("Hello.", "en", 11.0, [segment(0, 11, "Hello.")])
-JFK = DATA / "jfk.wav"  # 11 seconds, so 11 tokens
 
 
 @pytest.fixture
 def ann(service: Service) -> Api:
     return service.register("ann")
-
-
-def submit(service: Service, api: Api, path: Path = JFK, **fields: object) -> list[str]:
-    (file,) = api.upload(path)
-    service.convert_once()
-    body = {"uuid": file["uuid"], "model": "ggml-tiny.en", **fields}
-    return [item["uuid"] for item in api.post("/transcribe", body)["transcriptions"]]
-
-
-def balance() -> int:
-    (total,) = db.database.execute_sql("SELECT sum(amount) FROM ledger").fetchone()
-    assert total == User.get().token_balance
-    return total
-
-
-def statuses() -> list[str]:
-    return [row.status for row in Transcription.select().order_by(Transcription.id)]
-
-
-def claim() -> Job:
-    job = queue.claim_next()
-    assert job
-    return job
 
 
 @pytest.mark.parametrize(
@@ -80,7 +56,7 @@ def test_a_later_request_joins_what_still_waits(service: Service, ann: Api) -> N
     submit(service, ann, language="en")
     submit(service, ann, format="srt")
     first, second = claim(), claim()
-    assert [first.language, second.language] == ["auto", "en"]
+    assert [first.key.language, second.key.language] == ["auto", "en"]
     assert queue.claim_next() is None
     assert {
         row.claim for row in Transcription.select().where(Transcription.language == "auto")
@@ -165,4 +141,4 @@ def test_a_job_is_claimed_once(service: Service, ann: Api) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({job.file_uuid for job in won}) == len(won) == 3
+    assert len({job.key.file_uuid for job in won}) == len(won) == 3

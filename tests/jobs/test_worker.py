@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.jobs.test_queue import balance, statuses, submit
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.jobs import balance, statuses, submit
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import config
 from whisper_service.config import Config
 from whisper_service.errors import Cancelled, ServiceError
@@ -120,7 +120,7 @@ def test_an_answer_that_makes_no_transcript_fails_the_job(service: Service) -> N
     service.transcribe(Confused())
     assert ann.get(f"/transcribe/{uuid}")["error"] == "Internal error"
     assert balance() == 1000
-    assert service.worker._scheduler._busy == 0
+    assert service.worker.runner.scheduler._busy == 0
 
 
 def test_a_recording_that_kills_the_engine_fails_after_three_tries(service: Service) -> None:
@@ -210,8 +210,8 @@ def test_an_engine_without_work_gives_its_memory_back(
     while statuses() != ["completed"]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert engine.is_loaded
-    while engine.is_loaded:
+    assert engine._child
+    while engine._child:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     worker.stop()

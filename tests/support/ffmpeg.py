@@ -21,3 +21,10 @@ def quiet_flac(path: Path, seconds: int, *, claimed_seconds: int | None = None) 
     content[21:26] = (int.from_bytes(content[21:26]) & ~(2**36 - 1) | samples).to_bytes(5)
     path.write_bytes(content)
     return path
+
+
+def convert(source: Path, folder: Path, seconds: int = 60) -> tuple[ffmpeg.Media, int]:
+    kind = ffmpeg.probe(source)
+    samples = ffmpeg.extract(source, kind, folder / "speech.wav", seconds, lambda: True)
+    ffmpeg.encode(source, kind, folder / "converted", seconds, lambda: True)
+    return kind, samples

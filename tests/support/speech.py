@@ -1,11 +1,9 @@
 """The recordings in tests/data with their words, and how well a transcript matches them."""
 
 import re
-from pathlib import Path
 
 import jiwer
 
-DATA = Path(__file__).parent.parent / "data"
 WORDS = {
     "jfk.wav": "And so my fellow Americans, ask not what your country can do for you, "
     "ask what you can do for your country.",

@@ -1,12 +1,13 @@
 """HTTP by hand: what no client library would send, and what each would hide."""
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tests.conftest import LiveServer
+from tests.support.live import LiveServer
 
 TIMEOUT = 20
 
@@ -95,3 +96,8 @@ class Wire:
         if not received:
             raise EOFError
         self._read += received
+
+
+def login(name: str, password: str) -> bytes:
+    body = json.dumps({"username": name, "password": password}).encode()
+    return head("POST", "/user/login", Content_Length=len(body)) + body

@@ -24,21 +24,21 @@ from hypothesis.stateful import (
 )
 from peewee import IntegrityError
 
-from tests.conftest import PASSWORD
 from tests.support.engine import segment
-from tests.torture.conftest import Figure
-from tests.torture.harness import SEED, scale
+from tests.support.harness import SEED, Figure, scale
+from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
 from whisper_service.commands import check
 from whisper_service.config import AuthSettings, LimitsSettings
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import checkpoints, orders, queue
+from whisper_service.jobs import orders, queue
 from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.jobs.queue import Job
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Checkpoint, File, LedgerEntry, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.options import Options
@@ -296,8 +296,9 @@ def running_of(user: User) -> list[Transcription]:
 
 def transcribed(what: Job | Transcription) -> int:
     """Add up the samples that the checkpoints of a job or transcription cover."""
-    of = checkpoints.matching(Checkpoint, checkpoints.key(what))
-    return sum(row.stop - row.start for row in Checkpoint.select().where(*of))
+    key = what.key if isinstance(what, Job) else TranscriptKey.of(what)
+    rows = Checkpoint.select().where(*key.matching(Checkpoint))
+    return sum(row.stop - row.start for row in rows)
 
 
 def one_of(table: Any, which: int) -> Any:
@@ -369,7 +370,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_it_is_found_that(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_the_attack_detects(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     monkeypatch.setattr(*BROKEN[broken])
     # The ledger's key may be the first to find it.
     with pytest.raises((AssertionError, IntegrityError)):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from tests.conftest import PASSWORD, Api, Service
 from tests.support.accounts import make_admin
+from tests.support.paths import DATA
 from tests.support.pictures import PNG
-from tests.support.speech import DATA
+from tests.support.service import PASSWORD, Api, Service
 
 CALLERS = ("nobody", "session", "key", "other", "admin")
 SPEECH = DATA / "austen-0880.wav"
@@ -130,12 +130,12 @@ def call(world: World, caller: Api, route: str, expect: int) -> None:
 
 @pytest.mark.parametrize("column", range(len(CALLERS)), ids=CALLERS)
 @pytest.mark.parametrize("route", ROUTES)
-def test_who_may_call_it(world: World, route: str, column: int) -> None:
+def test_each_route_admits_only_its_callers(world: World, route: str, column: int) -> None:
     caller = CALLERS[column]
     call(world, world.callers[caller], route, ROUTES[route][column])
 
 
-def test_every_route_has_a_row(service: Service) -> None:
+def test_every_route_is_in_the_table(service: Service) -> None:
     names = {
         "downloads": "file",
         "files": "file",

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.jobs.test_queue import balance
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.jobs import balance
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.files import conversions
 from whisper_service.files.turns import Turns
-from whisper_service.jobs import checkpoints, queue
+from whisper_service.jobs import queue
 from whisper_service.tables import File, StoredTranscript, Transcription
+from whisper_service.transcript_key import TranscriptKey
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_the_others_of_a_run_go_on(service: Service, ann: Api) -> None:
         nonlocal job
         ann.call("DELETE", f"/transcribe/{first}")
         row = Transcription.get()
-        job = queue.Job(row.claim, row.user_id, samples=0, **checkpoints.key(row))
+        job = queue.Job(row.claim, row.user_id, TranscriptKey.of(row), samples=0)
         assert queue.is_wanted(job)
 
     while_running(service, delete_one)

@@ -15,17 +15,15 @@ import schemathesis
 from flask import Response, abort
 from schemathesis.core.errors import SchemathesisError
 
-from tests.conftest import Service
+from tests.support.conformance import IN_WORDS, JSON, close, conform, operations, walk
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
-from tests.torture.harness import scale
-from tests.torture.world import World
-from tests.web.conformance import IN_WORDS, JSON, close, conform, operations, walk
+from tests.support.paths import DATA
+from tests.support.service import Service
+from tests.support.world import World
 from whisper_service.errors import ServiceError
 from whisper_service.tables import User
 from whisper_service.web import auth, params, serializers
 
-REQUESTS = scale(60, 6)  # valid and invalid ones, to each operation
 KINDS = {
     "css": "text/css",
     "js": "text/javascript",
@@ -46,7 +44,7 @@ def world(service: Service, tmp_path: Path) -> Any:
     world.close()
 
 
-def test_it_is_an_openapi_document(document: JSON) -> None:
+def test_the_description_is_valid_openapi(document: JSON) -> None:
     check_form(document)
 
 
@@ -66,13 +64,13 @@ def check_form(document: JSON) -> None:
 
 
 @pytest.mark.parametrize("name", ["getUser", "Uuid"])
-def test_a_mistake_in_its_form_is_found(document: JSON, name: str) -> None:
+def test_the_test_detects_an_invalid_document(document: JSON, name: str) -> None:
     broken = json.loads(json.dumps(document).replace(f'"{name}"', '"listFiles"'))
     with pytest.raises((AssertionError, SchemathesisError)):
         check_form(broken)
 
 
-def test_its_examples_are_such(document: JSON) -> None:
+def test_the_examples_match_their_schemas(document: JSON) -> None:
     checked = 0
     for found in walk(document["paths"]):
         if "schema" in found and "example" in found:
@@ -98,7 +96,7 @@ def routes_of_app(service: Service) -> set[str]:
     }
 
 
-def test_it_has_the_routes_that_there_are(document: JSON, service: Service) -> None:
+def test_the_description_has_every_route(document: JSON, service: Service) -> None:
     assert routes_of(document) == routes_of_app(service)
 
 
@@ -116,12 +114,14 @@ def test_only_plurals_are_deprecated(document: JSON) -> None:
     }
 
 
-def test_it_tells_how_it_is_configured(document: JSON, service: Service) -> None:
+def test_the_description_shows_the_configured_limits(document: JSON, service: Service) -> None:
     password = document["components"]["schemas"]["NewPassword"]
     assert password["minLength"] == service.settings.auth.password_min_length
 
 
-def test_a_transcription_is_as_written_at_all_times(service: Service, document: JSON) -> None:
+def test_a_transcription_matches_the_description_in_every_status(
+    service: Service, document: JSON
+) -> None:
     ann = service.register()
     (file,) = ann.upload(DATA / "austen-0880.wav")
     order = {"uuid": file["uuid"], "model": "ggml-tiny.en", "word_timestamps": True}
@@ -147,8 +147,10 @@ def test_a_transcription_is_as_written_at_all_times(service: Service, document: 
             assert not jsonschema_rs.is_valid(reference, {**answer, "more": 1})
 
 
-def test_all_answers_are_as_written(world: World) -> None:
-    statuses = conform(world, REQUESTS)
+@pytest.mark.parametrize("requests", [6, pytest.param(60, marks=pytest.mark.torture)])
+def test_all_answers_match_the_description(world: World, requests: int) -> None:
+    """Valid and invalid requests are sent to each operation."""
+    statuses = conform(world, requests)
     # What is sent comes far. Only where more is wanted than a schema can say may all be refused.
     refused = {name for (name, valid), seen in statuses.items() if valid and min(seen) >= 400}
     assert {name.removesuffix("AtPlural") for name in refused} < IN_WORDS.keys()
@@ -175,7 +177,8 @@ FAULTS: dict[str, tuple[str, object, str, Callable[..., Any]]] = {
 FILE = serializers.file
 
 
-def test_an_answer_that_is_not_as_written_is_found(
+@pytest.mark.torture
+def test_the_test_detects_answers_that_break_the_description(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fault, (name, module, attribute, broken) in FAULTS.items():

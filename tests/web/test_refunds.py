@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.jobs.test_queue import balance, claim, statuses, submit
 from tests.support.accounts import make_admin
 from tests.support.engine import FakeEngine
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.jobs import balance, claim, statuses, submit
+from tests.support.service import Api, Service
+from whisper_service import billing
 from whisper_service.errors import Cancelled
 from whisper_service.jobs import queue
 from whisper_service.tables import LedgerEntry, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.whisper.engine import EngineCrashed
 
 JFK = Path(__file__).parent.parent / "data" / "jfk.wav"
@@ -41,7 +43,7 @@ def during_chunk(number: int, act: Callable[[], Any]) -> FakeEngine:
 
 def share_left() -> float:
     """Return the share of the speech that is not transcribed, by the rows at this moment."""
-    done = queue.checkpoints.transcribed_samples(queue.checkpoints.key(Transcription.get()))
+    done = billing.transcribed_samples(TranscriptKey.of(Transcription.get()))
     return 1 - done / Transcription.get().speech_samples
 
 

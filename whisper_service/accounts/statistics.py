@@ -9,6 +9,7 @@ from typing import Any
 from peewee import fn
 
 from whisper_service import billing
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.db import write_transaction
 from whisper_service.errors import NotFound
 from whisper_service.files import quota
@@ -40,7 +41,7 @@ def count_by_user(users: Sequence[User], session_hours: int) -> dict[int, Statis
     owners = [user.id for user in users]
     recent = now - DAYS * 24 * 3600
     completed = Transcription.status == "completed"
-    seconds = fn.sum(Transcription.samples).filter(completed) / billing.SAMPLES_PER_SECOND
+    seconds = fn.sum(Transcription.samples).filter(completed) / SAMPLE_RATE
     counted: dict[str, dict[int, int]] = {
         "transcriptions": _by_user(
             Transcription, fn.count(), owners, Transcription.created_at >= recent

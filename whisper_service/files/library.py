@@ -7,9 +7,8 @@ from whisper_service.db import write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
 from whisper_service.files import filenames, media_types
 from whisper_service.files.storage import Storage
-from whisper_service.jobs.checkpoints import UNFINISHED
 from whisper_service.pagination import Page, newest_first
-from whisper_service.tables import File, Transcription, User
+from whisper_service.tables import UNFINISHED, File, Transcription, User
 
 
 def find_owned(user: User, uuid: str) -> File:

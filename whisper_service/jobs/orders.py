@@ -1,4 +1,4 @@
-"""The user's side of transcriptions."""
+"""Transcriptions as their users order, read and delete them."""
 
 import time
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.files import library
 from whisper_service.jobs import checkpoints
-from whisper_service.jobs.checkpoints import UNFINISHED
 from whisper_service.models.catalog import ModelFile
 from whisper_service.pagination import Page, page_of
-from whisper_service.tables import File, StoredTranscript, Transcription, User
+from whisper_service.tables import UNFINISHED, File, StoredTranscript, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.formats import ORDERED
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.whisper import languages
@@ -33,6 +33,10 @@ class TranscriptionRequest:
     language: str
     formats: Sequence[str]
     options: Options
+
+    def key(self, file_uuid: str) -> TranscriptKey:
+        model, version = self.model.name, self.model.version
+        return TranscriptKey(file_uuid, model, version, self.language, self.options.to_text())
 
 
 def submit(
@@ -55,13 +59,9 @@ def submit(
             Transcription.create(
                 uuid=ids.uuid7(),
                 user_id=user.id,
-                file_uuid=file.uuid,
-                model=request.model.name,
-                model_version=request.model.version,
-                language=request.language,
-                options=request.options.to_text(),
                 format=name,
                 created_at=int(time.time()),
+                **request.key(file.uuid).values(),
             )
             for name in formats
         ]
@@ -70,23 +70,19 @@ def submit(
 def find_same(
     user: User, file_uuid: str, request: TranscriptionRequest, *, completed: bool
 ) -> Transcription | None:
-    """Find the user's newest transcription of the same that has not ended, or has with a result."""
-    statuses = ["pending", "processing", *(["completed"] if completed else [])]
+    """Return the user's newest equal transcription that is unfinished, or completed."""
+    statuses = [*UNFINISHED, *(["completed"] if completed else [])]
     query = Transcription.select().where(
-        Transcription.file_uuid == file_uuid,
+        *request.key(file_uuid).matching(Transcription),
         Transcription.user_id == user.id,
-        Transcription.model == request.model.name,
-        Transcription.model_version == request.model.version,
-        Transcription.language == request.language,
-        Transcription.options == request.options.to_text(),
         Transcription.status.in_(statuses),
     )
     found: Transcription | None = query.order_by(Transcription.id.desc()).first()
     return found
 
 
-# Asked for more often than anything else: written once, for Peewee needs 15 times as long for it
-# as SQLite for the answer.
+# The most frequent query is built once: building it takes Peewee 15 times as long as answering it
+# takes SQLite.
 _QUERY = Transcription.select().where(Transcription.uuid == "")
 _BY_UUID, _ = _QUERY.sql()
 _NAMES = [column.name for column in _QUERY.selected_columns]
@@ -161,12 +157,12 @@ def delete(user: User, uuid: str) -> Transcription:
         if row.status == "processing":
             billing.refund_rest(row)
         Transcription.delete().where(Transcription.uuid == uuid).execute()
-        checkpoints.clear_unwanted(checkpoints.key(row))
+        checkpoints.clear_unwanted(TranscriptKey.of(row))
     return row
 
 
 def transcript_of(transcription: Transcription) -> Transcript | None:
-    """Load what was heard; None until the transcription is completed, and after its deletion."""
+    """Load the transcript; None until the transcription is completed, and after its deletion."""
     data = stored(transcription)
     return Transcript.from_json(data) if data is not None else None
 

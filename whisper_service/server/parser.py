@@ -142,7 +142,7 @@ class RequestParser(HTTPRequestParser):
         return self._admit(head)
 
     def _check_framing(self) -> None:
-        """Raise InvalidRequest if a proxy may see the body end elsewhere (RFC 9112, section 6.1)."""
+        """Raise InvalidRequest if a proxy may see another end of the body (RFC 9112, 6.1)."""
         if self.version not in {"1.0", "1.1"}:
             raise InvalidRequest("Only HTTP/1.0 and HTTP/1.1 are supported")
         if "TRANSFER_ENCODING" in self.headers:  # waitress removes it from an HTTP/1.1 request

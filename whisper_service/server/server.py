@@ -56,7 +56,7 @@ class Server:
             settings = self.config.storage
             storage = Storage(settings.path, settings.reserve_bytes, settings.quota_bytes)
             stack.enter_context(storage.owned())
-            # The sweep below removes recordings that the database doesn't know: a new one none.
+            # A new database knows none of the recordings, so the sweep below would remove them.
             db.open_database(storage.database, create=not storage.holds_recordings())
             stack.callback(db.database.close)
             storage_folder.make_private(storage.root)
@@ -66,7 +66,8 @@ class Server:
             if missing := sandbox.missing():
                 names = " and ".join(missing)
                 logger.warning(
-                    "%s is not available: ffmpeg and the engine run with resource limits only", names
+                    "%s is not available: ffmpeg and the engine run with resource limits only",
+                    names,
                 )
             for line in check.wrong_balances():
                 logger.error("%s", line)
@@ -102,7 +103,7 @@ class Server:
             self._waitress.task_dispatcher.shutdown()
 
     def _poll(self, seconds: float) -> None:
-        """Handle what happens on the sockets within that time, and the slow clients every second."""
+        """Handle the events of up to `seconds`, and reject slow requests once a second."""
         wasyncore.loop(seconds, use_poll=True, map=self._sockets, count=1)
         if time.monotonic() - self._checked > 1:
             self._checked = time.monotonic()
@@ -127,7 +128,7 @@ class Server:
             f"The transcription service is ready on {self.url}\n"
             f"  Models   {names}\n"
             f"  Storage  {self.config.storage.path}\n"
-            "  Next     see README.md, or run `make demo` in another terminal; Ctrl-C stops the service"
+            "  Next     read README.md, or run `make demo` in another terminal; Ctrl-C stops it"
         )
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
+from whisper_service import billing
 from whisper_service.errors import (
     InvalidRequest,
     NotFound,
@@ -21,7 +22,6 @@ from whisper_service.errors import (
 from whisper_service.files import uploads
 from whisper_service.jobs import orders
 from whisper_service.jobs.orders import TranscriptionRequest
-from whisper_service.jobs.queue import INSUFFICIENT
 from whisper_service.models import catalog
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Transcription
@@ -132,13 +132,13 @@ def _wait(uuid: str) -> Transcript:
         transcript = orders.transcript_of(row)
         if transcript:
             return transcript
-        if not services().worker.wait_for_news(waiting.LOOK_SECONDS):
+        if not services().worker.changes.wait_for_change(waiting.LOOK_SECONDS):
             break
     raise Unavailable("The server is ending; the transcription goes on when it starts again")
 
 
 def _failure(error: str) -> ServiceError:
-    return QuotaExceeded(error) if error.startswith(INSUFFICIENT) else InvalidRequest(error)
+    return QuotaExceeded(error) if billing.is_insufficient_balance(error) else InvalidRequest(error)
 
 
 def _render(transcript: Transcript, wish: _Wish) -> Response:

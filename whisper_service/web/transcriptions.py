@@ -51,7 +51,7 @@ def submit() -> dict[str, Any]:
 @private.delete("/transcribe/<uuid>")
 def delete(uuid: str) -> dict[str, Any]:
     row = orders.delete(current_user(), ids.parse(uuid))
-    services().worker.tell()
+    services().worker.changes.notify()
     return {
         "message": "Transcription deleted successfully",
         "uuid": row.uuid,
@@ -96,7 +96,8 @@ def _look(uuid: str, view: View) -> waiting.Look:
         if row is None:
             raise NotFound("Transcription not found")
         rendered = _rendered(row, view, running, None if admitted else network)
-        return serializers.transcription(row, view.format_of(row), rendered, running.worker)
+        progress = running.worker.progress.of([row]).get(row.id)
+        return serializers.transcription(row, view.format_of(row), rendered, progress)
 
     return look
 
@@ -129,12 +130,13 @@ def _of_file(uuid: str, view: View) -> Response:
     rows = orders.with_transcripts(page.rows, MAX_LIST_LENGTH)
     stored = {result_key(row, view): data for row, data in rows if data is not None}
     results = services().renderer.render(stored, current_network())
+    progress = services().worker.progress.of([row for row, _ in rows])
     listed = [
         serializers.transcription(
             row,
             view.format_of(row),
             None if data is None else results[result_key(row, view)],
-            services().worker,
+            progress.get(row.id),
         )
         for row, data in rows
     ]

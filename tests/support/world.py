@@ -11,10 +11,10 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.routing import Rule
 
-from tests.conftest import Service
-from tests.files.test_ffmpeg import run_ffmpeg
 from tests.support.accounts import make_admin
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.paths import DATA
+from tests.support.service import Service
 from whisper_service import db
 from whisper_service.tables import ApiKey, Transcription, User
 from whisper_service.web.limits import FailedLoginLimiter, RateLimit

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from whisper_service import billing
 from whisper_service.files.storage import IncomingFile
-from whisper_service.jobs import queue, worker
+from whisper_service.jobs import queue, runner
 
 
 def set_limit(seconds: float) -> None:
-    worker.SECONDS, worker.SECONDS_PER_SECOND = seconds, 0
+    runner.TASK_SECONDS, runner.TASK_SECONDS_PER_SECOND = seconds, 0
 
 
 def forget_refunds() -> None:

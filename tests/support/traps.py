@@ -7,7 +7,7 @@ A trap's text may name a secret recording beside it, by `{folder}` and name, and
 import struct
 from pathlib import Path
 
-from tests.files.test_ffmpeg import run_ffmpeg
+from tests.support.ffmpeg import run_ffmpeg
 
 SECRET = "secret"  # .wav, .ts, .txt, and secret1.png
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n{}#EXTINF:8.0,\n{}\n#EXT-X-ENDLIST\n"

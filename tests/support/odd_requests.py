@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from werkzeug.routing import Rule
 
-from tests.conftest import PASSWORD
-from tests.torture.odd_values import (
+from tests.support.odd_values import (
     JSON,
     METHODS,
     ODD_BODIES,
@@ -22,7 +21,8 @@ from tests.torture.odd_values import (
     ODD_QUERIES,
     ODD_SEGMENTS,
 )
-from tests.torture.world import OTHER, RECORDING, Request, World
+from tests.support.service import PASSWORD
+from tests.support.world import OTHER, RECORDING, Request, World
 
 
 class Requests:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.conftest import ROOT
-from tests.torture.crowd import Asked, Kind, Plan
-from tests.torture.harness import SEED, scale
+from tests.support.crowd import Asked, Kind, Plan
+from tests.support.harness import SEED, scale
+from tests.support.paths import ROOT
 
 
 def kind(name: str, weight: int, request: bytes) -> Kind:
@@ -38,7 +38,7 @@ class Result:
 @contextmanager
 def loaded(plan: Plan) -> Iterator[Result]:
     """Have the clients ask while the caller does something; then wait for their result."""
-    command = [sys.executable, "-m", "tests.torture.crowd"]
+    command = [sys.executable, "-m", "tests.support.crowd"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     result = Result()
     with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
