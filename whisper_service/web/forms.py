@@ -9,6 +9,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from whisper_service.config import Config
 from whisper_service.errors import InvalidRequest, TooLarge
 from whisper_service.files.storage import IncomingFile
 from whisper_service.web.services import services
@@ -46,6 +47,18 @@ class Form:
 def max_upload_body_bytes(max_upload_bytes: int) -> int:
     """Return the largest body of an upload, where a file has up to `max_upload_bytes`."""
     return BODY_TO_FILE * max_upload_bytes + FORM_BYTES
+
+
+def upload_limit(config: Config, _length: int) -> int:
+    """Return how many bytes a form with recordings may have."""
+    return max_upload_body_bytes(config.storage.max_upload_bytes)
+
+
+def avatar_limit(_config: Config, length: int) -> int:
+    """Return how many bytes a form with an avatar may have. Raises InvalidRequest beyond."""
+    if length > MAX_AVATAR_BODY_BYTES:
+        raise InvalidRequest(AVATAR_TOO_LARGE)
+    return MAX_AVATAR_BODY_BYTES
 
 
 def is_multipart(content_type: str) -> bool:

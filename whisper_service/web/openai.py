@@ -30,6 +30,7 @@ from whisper_service.transcripts.formats import FORMATS
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.web import forms, params, waiting
 from whisper_service.web.auth import current_user
+from whisper_service.web.route_options import Pool, route_options
 from whisper_service.web.services import services
 from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 
@@ -44,11 +45,13 @@ RETRY_HEADER = "X-Stainless-Retry-Count"
 
 
 @private.post("/audio/transcriptions")
+@route_options(Pool.SPEECH, forms.upload_limit)
 def transcribe() -> Response:
     return _answer(translate=False)
 
 
 @private.post("/audio/translations")
+@route_options(Pool.SPEECH, forms.upload_limit)
 def translate() -> Response:
     return _answer(translate=True)
 

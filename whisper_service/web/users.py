@@ -19,6 +19,7 @@ from whisper_service.web.auth import (
     current_session,
     current_user,
 )
+from whisper_service.web.route_options import Pool, route_options
 from whisper_service.web.services import services
 
 public = Blueprint("accounts", __name__)
@@ -26,6 +27,7 @@ private = Blueprint("account", __name__)
 
 
 @public.post("/user/register")
+@route_options(Pool.REGISTRATION)
 def register() -> dict[str, Any]:
     config = services().config
     username, password = _credentials()
@@ -41,6 +43,7 @@ def register() -> dict[str, Any]:
 
 
 @public.post("/user/login")
+@route_options(Pool.CREDENTIALS)
 def login() -> dict[str, Any]:
     username, password = _credentials()
     with _login_attempt(username):
@@ -77,6 +80,7 @@ def profile() -> dict[str, Any]:
 
 
 @private.patch("/user")
+@route_options(Pool.CREDENTIALS, forms.avatar_limit)
 def update() -> dict[str, Any]:
     if request.mimetype != "multipart/form-data":
         body = params.json_object()
@@ -90,6 +94,7 @@ def update() -> dict[str, Any]:
 
 
 @private.delete("/user")
+@route_options(Pool.CREDENTIALS)
 def delete() -> dict[str, Any]:
     missing = "Password is required to delete account"
     password = params.text(params.json_object(optional=True), "password", missing=missing)
