@@ -10,14 +10,9 @@ import pytest
 from tests.support.harness import FULL, SEED, Figure
 from tests.support.live import LiveServer, measured, start_server
 from tests.support.models import TINY_EN
-from tests.support.service import Service
-from whisper_service import config, db
+from tests.support.service import Service, in_process, settings_in
 from whisper_service.config import Config
-from whisper_service.files.storage import Storage
-from whisper_service.jobs.worker import Worker
 from whisper_service.models import fetch
-from whisper_service.web import create_app
-from whisper_service.web.services import Services
 
 _FIGURES: list[tuple[str, str, str]] = []
 WEIGHTS = Path(__file__).parent / "weights"
@@ -45,12 +40,7 @@ def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path: Path, stub_models: Path) -> Config:
-    return Config(
-        server=config.ServerSettings(port=0),
-        storage=config.StorageSettings(path=tmp_path / "storage", max_upload_bytes=1024**2),
-        models=config.ModelsSettings(path=stub_models),
-        auth=config.AuthSettings(bcrypt_cost=4),
-    )
+    return settings_in(tmp_path, stub_models)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,13 +51,8 @@ def _private() -> None:
 
 @pytest.fixture
 def service(settings: Config) -> Iterator[Service]:
-    storage = Storage(settings.storage.path)
-    db.open_database(storage.database)
-    worker = Worker(settings, storage)
-    app = create_app(Services(settings, storage, worker))
-    yield Service(settings, storage, worker, app.test_client())
-    worker.stop()
-    db.database.close()
+    with in_process(settings) as service:
+        yield service
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def shape(path: Path) -> dict[str, Any]:
-    """Tell all that SQLite knows of the tables, whatever the words that made them."""
+    """Return all that SQLite knows of the tables, whatever SQL created them."""
     found: dict[str, Any] = {"version": ask(path, "PRAGMA user_version")}
     for _, table, *kind in ask(path, "PRAGMA table_list"):
         pragmas = {
@@ -225,7 +225,7 @@ def test_no_new_database_is_made_for_recordings_that_are_there(tmp_path: Path) -
 
 
 def attack(folder: Path, statement: int, *, version: int = 2, broken: str = "") -> bool:
-    """Kill a migration before its so many-th statement. Tell whether it got so far at all.
+    """Kill a migration before its n-th statement; return whether it got that far.
 
     Either the old or the new database has to be there, and a start has to lead to the new one.
     """

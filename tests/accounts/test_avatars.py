@@ -110,7 +110,7 @@ def test_a_picture_of_any_shape_becomes_a_square(tmp_path: Path, width: int, hei
 
 
 def exif() -> bytes:
-    """Tell that the photo was taken at a secret place, with the camera on its side."""
+    """Return EXIF data of a photo taken at a secret place, with the camera on its side."""
     place = b"secret place"
     described = struct.pack(">HHII", 0x010E, 2, len(place), 38)
     turned = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)

@@ -176,7 +176,7 @@ def test_what_is_converted_meanwhile_is_copied_once_more(
     copied = 0
 
     def snapshot(source: Path, target: Path) -> None:
-        """Let a file come after the first look at the folder, and change before the second."""
+        """Add a file after the first look at the folder, and convert it before the second."""
         nonlocal copied
         copied += 1
         if path := next(names, None):

@@ -50,7 +50,7 @@ def whisper_full_get_segment_text(*_): return b"Ask not"
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Let the build give a wheel with a stand-in."""
+    """Have the build produce a wheel with a stand-in for the engine."""
     monkeypatch.setattr(native_build, "ROUNDS", 1)
     monkeypatch.setattr(native_build, "is_native", lambda: False)
 

@@ -148,7 +148,7 @@ def sound(path: Path) -> NDArray[np.float64]:
 
 
 def bursts(samples: NDArray[np.float64]) -> list[float]:
-    """Give the seconds at which sound starts after at least a second of silence, or at first."""
+    """Return the seconds at which sound starts: first, and after each second or more of silence."""
     level = np.convolve(np.abs(samples), np.ones(160) / 160, "same")
     loud = np.flatnonzero(level > level.max() * 0.1) / 16_000
     return [float(loud[0]), *map(float, loud[1:][np.diff(loud) > 1])]
@@ -159,7 +159,7 @@ def onset(samples: NDArray[np.float64]) -> float:
 
 
 def starts(path: Path) -> dict[str, float]:
-    """Tell when the streams of a file start, as ffmpeg prints it."""
+    """Return the seconds at which the streams of a file start, as ffmpeg prints them."""
     command = [ffmpeg.FFMPEG, "-hide_banner", "-i", str(path)]
     said = subprocess.run(command, capture_output=True, check=False, text=True).stderr
     lines = re.findall(r"Stream #0:\d\S*: (Video|Audio)(.*)", said)
@@ -168,7 +168,7 @@ def starts(path: Path) -> dict[str, float]:
 
 
 def packets(path: Path, stream: str, *options: str) -> str:
-    """Give a hash of a stream as it is, not decoded."""
+    """Return a hash of a stream's packets, which are not decoded."""
     return run_ffmpeg("-i", path, "-map", f"0:{stream}", "-c", "copy", *options, "-f", "md5", "-")
 
 

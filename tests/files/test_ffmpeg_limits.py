@@ -27,7 +27,7 @@ CODECS = {
 
 @pytest.fixture
 def less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give ffmpeg three quarters of what it may have, and the threads of many cores."""
+    """Limit ffmpeg to three quarters of its memory, with as many threads as on many cores."""
     monkeypatch.setattr(ffmpeg, "LOOK", replace(ffmpeg.LOOK, memory=ffmpeg.LOOK.memory * 3 // 4))
     for name in ("EXTRACT_MEMORY", "COPY_MEMORY", "ENCODE_AUDIO_MEMORY", "ENCODE_VIDEO_MEMORY"):
         monkeypatch.setattr(ffmpeg, name, getattr(ffmpeg, name) * 3 // 4)

@@ -130,7 +130,7 @@ def contents(folder: Path) -> set[Path]:
 
 
 def fill_at_each_step(service: Service, ann: Api, disk: Disk) -> int:
-    """Let an upload find no room at its first step, its second, and so on. Counts the steps."""
+    """Fill the disk at an upload's first step, its second, and so on; return how many there are."""
     before = contents(service.storage.root)
     body = {"file": (io.BytesIO(RECORDING.read_bytes()), "talk.wav")}
     for number in range(1, 100):

@@ -103,7 +103,7 @@ def exposed(root: Path) -> dict[str, str]:
 
 @pytest.fixture
 def _generous() -> Iterator[None]:
-    """Let this process, and those that it starts, share whatever they make."""
+    """Set a umask that shares every file of this process and its children."""
     before = os.umask(0)
     yield
     os.umask(before)

@@ -75,7 +75,7 @@ def test_a_quantised_model_is_made_and_knows_what_was_said(name, folder, capsys)
 
 
 def dequantise(data, kind):
-    """Give the values of the blocks and the scale of each, as ggml-quants.c does."""
+    """Return the values of the blocks and the scale of each, as ggml-quants.c does."""
     blocks = data.reshape(-1, ggml.BLOCKS[kind][1])
     scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype("f8")
     levels = np.ascontiguousarray(blocks[:, -32:]).view("i1").astype("f8")

@@ -59,7 +59,7 @@ def bodies(document: JSON) -> list[JSON]:
 
 
 def close(document: JSON) -> None:
-    """Let answers have nothing that is not written down."""
+    """Forbid properties that the description does not name."""
     asked = [id(schema) for schema in bodies(document)]
     answers = [operation["responses"] for operation in operations(document)]
     for schema in walk([document["components"], answers]):
@@ -129,7 +129,7 @@ def _schema(world: World, mode: GenerationMode) -> Any:
 
 
 def _can_be_invalid(operation: APIOperation) -> bool:
-    """Tell whether there is anything to send that is more than any text."""
+    """Return whether an operation takes anything that can be invalid."""
     raw = operation.definition.raw
     kinds = [parameter["schema"].get("type") for parameter in raw.get("parameters", ())]
     return "requestBody" in raw or any(kind != "string" for kind in kinds)

@@ -1,4 +1,4 @@
-"""How large the attacks are, what they may use, and how they start what they attack."""
+"""The size and the seed of attacks, and the service that they attack."""
 
 import os
 import sys
@@ -15,12 +15,12 @@ from tests.support.live import LiveServer, start_server
 FULL = bool(os.environ.get("TORTURE"))
 SEED = int(os.environ.get("TORTURE_SEED", "20261122"))
 
-# A service that is broken on purpose takes some seconds: `make torture` alone runs these.
-canary = pytest.mark.skipif(not FULL, reason="a canary; run by `make torture`")
+# An attack on a service that is broken on purpose, which takes some seconds.
+canary = pytest.mark.skipif(not FULL, reason="a canary; needs TORTURE=1")
 
 
 def scale(full: int, quick: int) -> int:
-    """Give the size of an attack: the whole or the short one."""
+    """Return the size of an attack: `full` under TORTURE=1, or else `quick`."""
     return full if FULL else quick
 
 
@@ -30,7 +30,7 @@ def in_part(part: set[str], whole: Iterable[str]) -> list[Any]:
 
 
 def seeded(number: int = 0) -> Random:
-    """Make the chance of an attack, the same in each run."""
+    """Return a random generator that is the same in each run."""
     return Random(SEED + number)  # noqa: S311 - it keeps no secret
 
 
@@ -40,13 +40,13 @@ def start(
     """Start the service in a process of its own.
 
     `fake` gives it the engine of `fake_engine.py`, which is as fast as the rest of the service;
-    `broken` names one of the faults in `service.py`. FAKE_SECONDS makes the engine take its time.
+    `broken` names one of the faults in `faults`. FAKE_SECONDS makes the engine take its time.
     """
     return start_server(storage, models, program=program(broken, fake=fake), **environ)
 
 
 def program(broken: str = "", *, fake: bool = True) -> list[str]:
-    """Give the command line of the service, as `start` describes it."""
+    """Return the command line of the service, as `start` describes it."""
     return [
         sys.executable,
         "-m",
@@ -58,7 +58,7 @@ def program(broken: str = "", *, fake: bool = True) -> list[str]:
 
 @contextmanager
 def serving(storage: Path, models: Path, **how: Any) -> Iterator[LiveServer]:
-    """Start the service as `start` does, end it in order, and leave no process in any case."""
+    """Start the service as `start` does, and stop it; kill it if that fails."""
     server = start(storage, models, **how)
     try:
         yield server
@@ -69,7 +69,7 @@ def serving(storage: Path, models: Path, **how: Any) -> Iterator[LiveServer]:
 
 
 def assert_caught(attack: Callable[[], object]) -> None:
-    """Run an attack on a service that is broken: it has to find that out."""
+    """Run an attack that has to fail, because the service is broken on purpose."""
     with pytest.raises(AssertionError):
         attack()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Hub:
-    """A small model hub. Its answers break off after so many bytes each as `cuts` tells."""
+    """A small model hub. Its answers break off after the numbers of bytes in `cuts`."""
 
     url: str = ""
     content: bytes = b""

@@ -29,7 +29,7 @@ class LiveServer:
 
 
 def measured() -> dict[str, str]:
-    """Give a process of its own what it needs for its coverage to count."""
+    """Return the environment variables that let a child process measure its coverage."""
     return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
 
@@ -55,7 +55,7 @@ def launch(
 
 
 def start_server(storage: Path, models: Path, **how: Any) -> LiveServer:
-    """Start it as `launch` does, and wait until it says where it is."""
+    """Start the service as `launch` does, and wait until it prints its URL."""
     process = launch(storage, models, **how)
     assert process.stdout
     with process.stdout:

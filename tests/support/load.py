@@ -1,4 +1,4 @@
-"""What a crowd of clients came to."""
+"""Load from a crowd of clients."""
 
 import json
 import subprocess
@@ -30,14 +30,14 @@ class Result:
         return Counter(asked.status for asked in self.asked if kind in {"", asked.kind})
 
     def percentile(self, percent: float, kind: str = "") -> float:
-        """Give the milliseconds within which so many percent of the answers came."""
+        """Return the milliseconds within which a percentage of the answers came."""
         times = sorted(asked.milliseconds for asked in self.asked if kind in {"", asked.kind})
         return times[min(len(times) - 1, int(len(times) * percent / 100))]
 
 
 @contextmanager
 def loaded(plan: Plan) -> Iterator[Result]:
-    """Have the clients ask while the caller does something; then wait for their result."""
+    """Run the clients while the caller does something; then wait for their result."""
     command = [sys.executable, "-m", "tests.support.crowd"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     result = Result()

@@ -1,4 +1,4 @@
-"""Requests to every route, most of them right but for one thing."""
+"""Requests to every route, most of them valid but for one thing."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from tests.support.world import OTHER, RECORDING, Request, World
 
 
 class Requests:
-    """What to send. Much of it is right but for one thing, so that it comes far."""
+    """Strategies for requests; many are valid but for one thing, so that they get far."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -1,4 +1,4 @@
-"""Programs that media.py runs, watched."""
+"""Processes: those that run ffmpeg, and those of a live service."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from whisper_service.files import ffmpeg
 
 
 class Watched(subprocess.Popen[Any]):
-    """A process whose end and peak of memory are kept, by the thread that started it."""
+    """A process that records its duration and its peak memory."""
 
     ended: defaultdict[int, list["Watched"]]
     peak_kb = 0
@@ -38,7 +38,7 @@ def watched_ones() -> list[Watched]:
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watch what runs from now on, and forget what ran before."""
+    """Record the runs of ffmpeg from now on, and forget earlier ones."""
     Watched.ended = defaultdict(list)
     monkeypatch.setattr(ffmpeg.subprocess, "Popen", Watched)
 
@@ -56,7 +56,7 @@ def children(parent: int, word: str) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process uses the processor now: its clock ticks in a tenth of a second."""
+    """Return whether a process uses the processor: its CPU time grows in a tenth of a second."""
     try:
         before = ticks(pid)
         time.sleep(0.1)
@@ -70,7 +70,7 @@ def ticks(pid: int) -> int:
 
 
 def processes_of(storage: Path) -> list[int]:
-    """Find who works for a storage folder: by arguments, environment or an open file."""
+    """Find the processes that use a storage folder: by arguments, environment or an open file."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -8,7 +8,7 @@ RATE = 16_000
 
 
 def sound(random: Random, seconds: float) -> bytes:
-    """Make samples of noise that nobody else has, as Whisper hears them."""
+    """Return random samples in Whisper's format: 16 kHz, mono, s16le."""
     return random.randbytes(2 * int(seconds * RATE))
 
 

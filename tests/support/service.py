@@ -1,6 +1,8 @@
 """A service in this process, and its client."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,17 +12,20 @@ from urllib3.filepost import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
 from tests.support.engine import FakeEngine
+from whisper_service import config, db
 from whisper_service.config import Config
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import queue
 from whisper_service.jobs.worker import Worker
+from whisper_service.web import create_app
+from whisper_service.web.services import Services
 
 PASSWORD = "Correct-Horse-9"
 
 
 @dataclass
 class Api:
-    """A client of the interface that says what it expects."""
+    """A client of the API that checks each status."""
 
     client: FlaskClient
     authorization: str | None = None
@@ -42,7 +47,7 @@ class Api:
         return self.call("POST", path, **_json(body), **arguments).json
 
     def error(self, method: str, path: str, status: int, body: Any = None, **more: Any) -> str:
-        """Make a request that must fail, and return what it says."""
+        """Make a request that must fail, and return the error's text."""
         response = self.call(method, path, expect=status, **_json(body), **more)
         assert response.content_type == "text/plain; charset=utf-8"
         return response.text
@@ -58,7 +63,7 @@ class Api:
 
 
 def _json(body: Any) -> dict[str, Any]:
-    """Encode as most clients do, who send ASCII whatever is in the text."""
+    """Encode as most clients do: escape everything but ASCII."""
     if body is None:
         return {}
     return {"data": json.dumps(body), "content_type": "application/json"}
@@ -66,7 +71,7 @@ def _json(body: Any) -> dict[str, Any]:
 
 @dataclass
 class Service:
-    """A service whose worker takes its steps when the test says so."""
+    """A service whose worker takes a step when the test calls for it."""
 
     settings: Config
     storage: Storage
@@ -93,12 +98,33 @@ class Service:
         return self.worker.encode_once() or extracted
 
     def work(self) -> None:
-        """Do all the work that waits, with the fake engine."""
+        """Convert and transcribe everything that waits, with the fake engine."""
         while self.convert_once() or queue.complete_stored():
             pass
         self.transcribe(self.engine)
 
     def transcribe(self, engine: FakeEngine) -> None:
-        """Do all the transcribing that waits."""
+        """Transcribe everything that waits."""
         while self.worker.transcribe_once(engine):
             pass
+
+
+def settings_in(folder: Path, models: Path) -> Config:
+    """Return settings of a service that keeps everything below a folder."""
+    return Config(
+        server=config.ServerSettings(port=0),
+        storage=config.StorageSettings(path=folder / "storage", max_upload_bytes=1024**2),
+        models=config.ModelsSettings(path=models),
+        auth=config.AuthSettings(bcrypt_cost=4),
+    )
+
+
+@contextmanager
+def in_process(settings: Config) -> Iterator[Service]:
+    storage = Storage(settings.storage.path)
+    db.open_database(storage.database)
+    worker = Worker(settings, storage)
+    app = create_app(Services(settings, storage, worker))
+    yield Service(settings, storage, worker, app.test_client())
+    worker.stop()
+    db.database.close()

@@ -1,4 +1,4 @@
-"""A service that is ended and started again on one storage folder, and clients that go on."""
+"""A service that is restarted on one storage folder, and clients that outlive it."""
 
 import subprocess
 import threading
@@ -32,7 +32,7 @@ class Over(Exception):
 
 
 class Site:
-    """Where the service is now. Clients wait here while there is none.
+    """A service that is stopped and restarted; its clients wait while it is down.
 
     `seconds` is how long the engine takes for a task, from the next start on; `broken` names a
     fault; `environ` is what else the service gets to know.
@@ -68,7 +68,7 @@ class Site:
         self._is_up.set()
 
     def start_in_vain(self, seconds: float) -> None:
-        """Start the service and kill it after so many seconds, be it ready or not."""
+        """Start the service and kill it after some seconds, whether it is ready or not."""
         how = {"program": program(self._broken), **self._environ}
         process = launch(self.storage, self._models, **how)
         assert process.stdout
@@ -83,7 +83,7 @@ class Site:
         server.process.wait()
 
     def stop(self, seconds: float = 30) -> int:
-        """End the service in order, within so many seconds, and return its exit code."""
+        """Terminate the service, wait at most some seconds, and return its exit code."""
         self.terminate()
         return self.wait(seconds)
 
@@ -108,7 +108,7 @@ class Site:
         return self.server.process.pid
 
     def url(self) -> str:
-        """Wait for the service to be up. Raises Over when the attack ends."""
+        """Return the service's URL once it is up. Raises Over when the attack ends."""
         while not self._is_up.wait(INTERVAL):
             if self.over.is_set():
                 raise Over
@@ -126,7 +126,7 @@ class Site:
 
 
 class Client:
-    """A user who asks again whenever the service went away before it had answered."""
+    """A user who repeats a request whenever the service went away before its answer."""
 
     def __init__(self, site: Site, name: str) -> None:
         self.site = site
@@ -186,7 +186,7 @@ def drain(storage: Path) -> None:
 
 @dataclass
 class Promises:
-    """What the service has said yes to: the sounds of files, orders, and sessions."""
+    """What the service has acknowledged: files with their samples, transcriptions, sessions."""
 
     sounds: dict[str, bytes] = field(default_factory=dict)
     orders: list[str] = field(default_factory=list)

@@ -71,7 +71,7 @@ def write_traps(folder: Path, server: str) -> list[Path]:
 
 
 def write_secret(folder: Path) -> None:
-    """Write a recording that nobody may hear, in the kinds that lists name."""
+    """Write a secret recording, in the formats that playlists name."""
     tone = ["-f", "lavfi", "-i", "sine=frequency=1234:duration=7.7"]
     run_ffmpeg(*tone, folder / f"{SECRET}.wav")
     run_ffmpeg(*tone, "-c:a", "mp2", folder / f"{SECRET}.ts")

@@ -45,7 +45,7 @@ class Recording:
 
 
 def send(server: LiveServer, client: Client, recording: Recording) -> Any:
-    """Upload in one stream, so that this process holds no more than a block."""
+    """Upload in one stream of blocks, so that this process holds little of it."""
     head = (
         f"--{BOUNDARY}\r\n"
         'Content-Disposition: form-data; name="file"; filename="noise.wav"\r\n'
@@ -71,7 +71,7 @@ def send(server: LiveServer, client: Client, recording: Recording) -> Any:
 
 
 class Watch:
-    """Looks, all the time, at which files a process has open to write."""
+    """Records which files a process has open for writing."""
 
     def __init__(self, server: LiveServer) -> None:
         self.folder = Path(f"/proc/{server.process.pid}")
@@ -110,6 +110,6 @@ class Watch:
         return int(line.split()[1]) * 1024
 
     def bytes_written(self) -> int:
-        """Tell what the process gave to the disk; what it sent into sockets is not in it."""
+        """Return the bytes that the process wrote to files, without those to sockets."""
         counts = dict(line.split(": ") for line in (self.folder / "io").read_text().splitlines())
         return max(int(counts["write_bytes"]), int(counts["wchar"]))

@@ -50,7 +50,7 @@ def attack(
 
 
 def others(client: Client, seconds: float) -> Plan:
-    """Let four clients ask for a transcription's status, as people do who wait."""
+    """Return a plan in which four clients poll a transcription's status."""
     (uuid,) = client.order(client.upload(sound(seeded(), HEALTHY_SECONDS)))
     client.wait(uuid)
     url = client.site.url()
@@ -67,7 +67,7 @@ def others(client: Client, seconds: float) -> Plan:
 
 
 def ended(storage: Path) -> bool:
-    """Tell whether nothing waits or runs, while nothing is tried too often."""
+    """Return whether nothing waits or runs; check that nothing is tried too often."""
     (found,) = rows(
         storage,
         "SELECT total(status IN ('pending', 'processing')), max(attempts) FROM transcription",

@@ -105,7 +105,7 @@ class Attack:
         self.delete_all_but(before)
 
     def at_conversion(self) -> None:
-        """Let a recording find no room for its WAV, twice, and then no room at all."""
+        """Leave no room for a recording's WAV, twice, and then no room at all."""
         before, tried = set(self.files), set[str]()
         temporary = self.site.storage / "tmp"
 
@@ -127,7 +127,7 @@ class Attack:
         self.delete_all_but(before)
 
     def at_result(self) -> None:
-        """Let an engine finish when nothing can be written down."""
+        """Have an engine finish when nothing can be written."""
         assert self.upload(as_wav(sound(self.random, 1)))
         order = self.order(max(self.files))
         assert order

@@ -26,7 +26,7 @@ BOMB_SECONDS = 15 if FULL else 60
 
 
 class Openings:
-    """Tells whether any process has opened one of the files."""
+    """Detects whether any process has opened one of the files."""
 
     def __init__(self, paths: list[Path]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)

@@ -160,7 +160,7 @@ def upload(client: Client, name: str, content: bytes) -> None:
 
 
 def audit(storage: Path) -> Counter[str]:
-    """Tell how the files ended: only what was transcribed is paid for."""
+    """Return how the files ended; check that only what was transcribed is paid for."""
     outcomes = rows(
         storage,
         "SELECT f.status, t.status, t.samples, -total(l.amount) FROM file f "

@@ -49,7 +49,7 @@ def restart(site: Site, *, in_order: bool) -> None:
 
 
 def running(storage: Path) -> set[str]:
-    """Tell which runs the database thinks are under way."""
+    """Return the runs that are under way according to the database."""
     claims = rows(storage, "SELECT DISTINCT claim FROM transcription WHERE status = 'processing'")
     return {claim for (claim,) in claims}
 

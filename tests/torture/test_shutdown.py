@@ -60,7 +60,7 @@ class Load:
             self._ask(wire, [request[:middle], request[middle:]], random.uniform(0, LATEST_REST))
 
     def _ask(self, wire: Wire, parts: Sequence[bytes], pause: float = 0) -> bool:
-        """Tell whether the next request may be sent on the same connection."""
+        """Return whether the next request may be sent on the same connection."""
         first, *others = parts
         try:
             wire.send(first)

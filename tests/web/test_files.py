@@ -123,7 +123,7 @@ def test_files_per_request_are_limited(service: Service) -> None:
 
 @contextmanager
 def descriptors_left(number: int) -> Iterator[None]:
-    """Let this process open so many files more."""
+    """Limit this process to some more open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
     with Path(os.devnull).open("rb") as null, ExitStack() as stack:

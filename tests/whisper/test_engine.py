@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +19,6 @@ from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.transcripts import formats
 from whisper_service.transcripts.cues import Layout
 from whisper_service.transcripts.transcript import Transcript
-from whisper_service.whisper import engine as engine_module
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.engine import Engine, EngineCrashed
 from whisper_service.whisper.options import Options
@@ -121,30 +119,6 @@ def test_a_bad_model_is_an_error_and_the_next_job_runs(
         hear(engine, bad, SHORT)
     assert "model" in str(error.value).lower()
     assert str(tmp_path) not in str(error.value)
-    assert hear(engine, tiny_en_model, SHORT).text
-
-
-VANISHING = """
-from whisper_service.models import ggml
-from whisper_service.whisper import engine_process
-check = ggml.check
-def check_and_remove(path):
-    check(path)
-    path.unlink()
-ggml.check = check_and_remove
-engine_process.main()
-"""
-
-
-def test_a_model_that_is_gone_once_it_was_checked_is_no_crash(
-    engine: Engine, tiny_en_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = tmp_path / "model.bin"
-    os.link(tiny_en_model, model)
-    with monkeypatch.context() as broken:
-        broken.setattr(engine_module, "PROGRAM", [sys.executable, "-c", VANISHING])
-        with pytest.raises(ServiceError, match="The model could not be loaded"):
-            engine.ask(model, REQUEST, 60, lambda: True)
     assert hear(engine, tiny_en_model, SHORT).text
 
 

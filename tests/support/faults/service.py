@@ -1,4 +1,4 @@
-"""The service as `app.py` starts it, with the engine and the fault that are asked for.
+"""The service as `app.py` starts it, with an engine and a fault that are given as arguments.
 
 DOOR_SECONDS says how long a request's head may take, and how often its body's pace is looked at,
 ENGINE_SECONDS how long an engine may take for a task.

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from peewee import IntegrityError
 
 from tests.support.engine import segment
-from tests.support.harness import SEED, Figure, scale
+from tests.support.harness import SEED, Figure
 from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
@@ -237,7 +237,7 @@ class Money(RuleBasedStateMachine):
     @precondition(lambda _: having("processing"))
     @rule()
     def race(self) -> None:
-        """Let the worker and a user come to the same job at once."""
+        """Have the worker and a user change the same job at the same time."""
         self.count("race")
         row = Transcription.get(Transcription.status == "processing")
         before = self.spent_before(row)
@@ -331,8 +331,8 @@ def attack(steps: int) -> int:
     return Money.steps.total()
 
 
-def test_money(figure: Figure) -> None:
-    steps = scale(10_000, 300)
+@pytest.mark.parametrize("steps", [300, pytest.param(10_000, marks=pytest.mark.torture)])
+def test_money(figure: Figure, steps: int) -> None:
     done = attack(steps)
     figure(
         f"money, {done} steps",
@@ -369,6 +369,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
 }
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("broken", BROKEN)
 def test_the_attack_detects(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     monkeypatch.setattr(*BROKEN[broken])
