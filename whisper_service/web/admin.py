@@ -1,4 +1,4 @@
-"""What administrators see and change."""
+"""User accounts, for administrators."""
 
 from typing import Any
 
@@ -30,10 +30,10 @@ def users() -> dict[str, Any]:
 def update(uuid: str) -> dict[str, Any]:
     uuid = ids.parse(uuid)
     body = params.json_object()
-    balance = params.optional_whole(body, "token_balance", MAX_BALANCE)
+    balance = params.optional_integer(body, "token_balance", MAX_BALANCE)
     multiplier = params.optional_decimal(body, "price_multiplier", MAX_MULTIPLIER, places=6)
-    given = {"token_balance": balance, "price_multiplier": multiplier}
-    fields = [name for name, value in given.items() if value is not None]
+    values = {"token_balance": balance, "price_multiplier": multiplier}
+    fields = [name for name, value in values.items() if value is not None]
     if not fields:
         raise InvalidRequest("No valid fields to update. Give token_balance or price_multiplier")
     user = statistics.update_user(uuid, balance, multiplier)

@@ -10,6 +10,7 @@ from whisper_service.files import library, uploads
 from whisper_service.files.storage import IncomingFile
 from whisper_service.web import downloads, forms, params, serializers
 from whisper_service.web.auth import current_user
+from whisper_service.web.route_options import Pool, route_options
 from whisper_service.web.services import services
 
 public = Blueprint("downloads", __name__)
@@ -18,6 +19,7 @@ private = Blueprint("files", __name__)
 
 @private.post("/file")
 @private.post("/files")
+@route_options(Pool.UPLOAD, forms.upload_limit)
 def upload() -> dict[str, Any]:
     with forms.received_upload() as form:
         if not form.parts:

@@ -73,7 +73,7 @@ def result(uuid: str) -> Response:
         return _of_file(uuid, view)
     if params.flag("download"):
         return _as_file(row, view)
-    seconds = params.query_whole("wait", MAX_WAIT) or 0
+    seconds = params.query_integer("wait", MAX_WAIT) or 0
     is_gone = waiting.disconnect_check()
     return _json(waiting.until_changed(services(), _look(uuid, view), is_gone, seconds))
 
@@ -167,8 +167,8 @@ def _view() -> View:
     name = request.args.get("format")
     if name is not None and name not in FORMATS:
         raise InvalidRequest(f"Invalid format: {name}. Must be one of: {', '.join(FORMATS)}")
-    width = params.query_whole("max_line_width", MAX_LINE_WIDTH)
-    lines = params.query_whole("max_line_count", MAX_LINE_COUNT)
+    width = params.query_integer("max_line_width", MAX_LINE_WIDTH)
+    lines = params.query_integer("max_line_count", MAX_LINE_COUNT)
     if lines is not None and width is None:
         raise InvalidRequest("max_line_count needs max_line_width")
     return View(name, Layout(width, lines))
