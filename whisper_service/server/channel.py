@@ -25,7 +25,7 @@ PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 
 
 class HTTPChannel(waitress.channel.HTTPChannel):
-    """A connection that waitress drops if `has_too_many` returns true for its client."""
+    """An HTTP connection. It is closed at once if `has_too_many` is true of its client."""
 
     # The stubs for these are wrong.
     request: Any

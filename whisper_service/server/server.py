@@ -28,10 +28,10 @@ from whisper_service.web.services import Services
 
 LOOP_SECONDS = 0.5
 MAX_CONNECTIONS = 2000
-# A connection has its socket and at most two files: a body and what is written of it.
+# A connection has its socket and at most two files: those of an upload, or one being sent.
 DESCRIPTORS = 3 * MAX_CONNECTIONS
-# At shutdown: for requests under way to be received and answered, and for a client to send
-# another one that it had begun.
+# At shutdown: how long requests under way have to be received and answered, and how long a
+# connection has to be idle to be closed.
 DRAIN_SECONDS, IDLE_SECONDS = 20, 1
 NO_LIMIT = 2**62
 
