@@ -1,7 +1,6 @@
 """The steps of the worker, and its threads."""
 
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from tests.support.ffmpeg import run_ffmpeg
 from tests.support.jobs import balance, statuses, submit
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
+from tests.support.waiting import until
 from whisper_service import config
 from whisper_service.config import Config
 from whisper_service.errors import Cancelled, ServiceError
@@ -199,21 +199,16 @@ def test_a_crash_keeps_the_chunks_that_were_done(service: Service, tmp_path: Pat
 def test_an_engine_without_work_gives_its_memory_back(
     settings: Config, service: Service, tiny_en_model: Path
 ) -> None:
-    worker = Worker(
-        replace(settings, worker=config.Worker(jobs=1, idle_seconds=1)), service.storage
-    )
+    models = config.Models(path=tiny_en_model.parent)
+    one = config.Worker(jobs=1, idle_seconds=1)
+    worker = Worker(replace(settings, models=models, worker=one), service.storage)
     ann = service.register()
     submit(service, ann, DATA / "austen-0880.wav")
     worker.start()
     (engine,) = worker.engines
-    deadline = time.monotonic() + 30
-    while statuses() != ["completed"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert engine.is_loaded
-    while engine.is_loaded:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: engine.is_loaded)
+    until(lambda: statuses() == ["completed"])
+    until(lambda: not engine.is_loaded)
     worker.stop()
 
 
