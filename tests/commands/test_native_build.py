@@ -10,6 +10,7 @@ import sys
 import tomllib
 import venv
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ MISHEARS = """
 def run(number, real): return real()
 def whisper_full_get_segment_text(*_): return b"Ask not"
 """
+
+
+@pytest.fixture
+def settings(settings: Config, tiny_en_model: Path) -> Config:
+    """Settings with a real model, for the engines are compared on it."""
+    return replace(settings, models=replace(settings.models, path=tiny_en_model.parent))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.support.commands import failure, run
+from tests.support.harness import start
 from tests.support.live import Client, start_server
 from tests.support.paths import DATA
 from tests.support.pictures import PNG
@@ -110,9 +111,9 @@ def _generous() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_generous")
-def test_nobody_else_may_look(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_nobody_else_may_look(stub_models: Path, tmp_path: Path) -> None:
     storage, backup, again = (tmp_path / name for name in ("storage", "backup", "again"))
-    server = start_server(storage, tiny_en_model.parent)
+    server = start(storage, stub_models)
     client = Client(server, "ann")
     picture = {"avatar": ("me.png", PNG)}
     url, headers = f"{client.url}/user", client.headers

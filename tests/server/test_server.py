@@ -13,6 +13,7 @@ import webvtt
 
 from tests.support.database import rows
 from tests.support.ffmpeg import run_ffmpeg
+from tests.support.harness import start
 from tests.support.live import TIMEOUT, Client, LiveServer, start_server
 from tests.support.paths import DATA
 from tests.support.processes import children, is_running
@@ -104,8 +105,8 @@ def test_a_damaged_model_harms_nothing_else(tiny_en_model: Path, tmp_path: Path)
     assert server.stop() == 0
 
 
-def test_a_start_sweeps_what_a_killed_process_left(tiny_en_model: Path, tmp_path: Path) -> None:
-    server = start_server(tmp_path, tiny_en_model.parent)
+def test_a_start_sweeps_what_a_killed_process_left(stub_models: Path, tmp_path: Path) -> None:
+    server = start(tmp_path, stub_models)
     client = Client(server, "ann")
     uuid = client.upload(DATA / "austen-0880.wav")
     (transcription,) = client.transcribe(uuid)
@@ -118,7 +119,7 @@ def test_a_start_sweeps_what_a_killed_process_left(tiny_en_model: Path, tmp_path
     temporary, avatar = tmp_path / "tmp" / ("0" * 32), tmp_path / "avatars" / f"{'0' * 32}.png"
     for path in (orphan / "original", unneeded, temporary, avatar):
         path.write_bytes(b"x")
-    server = start_server(tmp_path, tiny_en_model.parent)
+    server = start(tmp_path, stub_models)
     assert server.stop() == 0
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -157,7 +158,8 @@ def test_deleting_a_running_job_frees_the_processor(
     client.call("DELETE", f"/transcribe/{uuid}")
     # Much less than the eleven minutes of speech take.
     until(lambda: not any(map(is_running, engines_of(live_server))), 20)
-    assert client.call("GET", "/user")["token_balance"] == 1000
+    # What was transcribed until then is paid: a few chunks at most.
+    assert client.call("GET", "/user")["token_balance"] > 1000 - 300
     (next_one,) = client.transcribe(client.upload(DATA / "jfk.wav"))
     assert client.wait(next_one)["status"] == "completed"
 

@@ -63,6 +63,7 @@ def check_form(document: JSON) -> None:
     assert {tag for operation in operations(document) for tag in operation["tags"]} == tags
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("name", ["getUser", "Uuid"])
 def test_the_test_detects_an_invalid_document(document: JSON, name: str) -> None:
     broken = json.loads(json.dumps(document).replace(f'"{name}"', '"listFiles"'))
@@ -147,7 +148,7 @@ def test_a_transcription_matches_the_description_in_every_status(
             assert not jsonschema_rs.is_valid(reference, {**answer, "more": 1})
 
 
-@pytest.mark.parametrize("requests", [6, pytest.param(60, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("requests", [4, pytest.param(60, marks=pytest.mark.torture)])
 def test_all_answers_match_the_description(world: World, requests: int) -> None:
     """Valid and invalid requests are sent to each operation."""
     statuses = conform(world, requests)
