@@ -25,8 +25,8 @@ from whisper_service import config, db
 from whisper_service.config import Config
 from whisper_service.files import transcoding
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import queue
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs import outcomes, queue
+from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import Run
 from whisper_service.jobs.worker import Worker
 from whisper_service.transcript_key import TranscriptKey
@@ -264,7 +264,7 @@ def _operations(root: Path, user: int) -> dict[str, float]:
         def claim() -> None:
             job = queue.claim_next(user + 3)
             assert job
-            queue.put_back(job)
+            outcomes.put_back(job)
 
         work = {"list": lambda: api.get("/file"), "poll": lambda: api.get(poll), "claim": claim}
         for one in work.values():

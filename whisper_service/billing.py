@@ -34,7 +34,7 @@ def grant(user_id: int, amount: int) -> None:
 
 
 def set_balance(user: User, balance: int) -> None:
-    """Give the user a new balance, whatever is running.
+    """Set a user's balance, whatever is running.
 
     What is running is settled: nothing is given back for it, or the user would have more than
     `balance`, and if it runs again it costs nothing.
@@ -63,7 +63,7 @@ def is_settled(subject: str) -> bool:
 
 
 def refund(subject: str, claim: str, *, done: int = 0, total: int = 0) -> None:
-    """Give back what one run of a transcription took, unless it is settled.
+    """Refund one run of a transcription, unless it is settled.
 
     The share of `done` samples of `total` is kept, rounded in favor of the user. Raises
     IntegrityError when it was given back before.
@@ -77,7 +77,7 @@ def refund(subject: str, claim: str, *, done: int = 0, total: int = 0) -> None:
 
 
 def refund_rest(row: Transcription) -> None:
-    """Give back, for a run that its user ends, the share of the speech not yet transcribed.
+    """Refund, for a run that its user ends, the share of the speech not yet transcribed.
 
     The text so far could be read while it ran.
     """

@@ -32,9 +32,9 @@ from whisper_service.accounts import statistics, users
 from whisper_service.config import AuthSettings, LimitsSettings
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import orders, queue
+from whisper_service.jobs import orders, outcomes, queue
+from whisper_service.jobs.job import Job
 from whisper_service.jobs.orders import TranscriptionRequest
-from whisper_service.jobs.queue import Job
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Checkpoint, File, LedgerEntry, Transcription, User
 from whisper_service.transcript_key import TranscriptKey
@@ -170,39 +170,39 @@ class Money(RuleBasedStateMachine):
         self.count("make progress")
         if not having("processing"):
             self.claim(which)
-        running = [job for job in self.jobs if queue.is_wanted(job)]
+        running = [job for job in self.jobs if outcomes.is_wanted(job)]
         if running:
             job = running[which % len(running)]
             done = transcribed(job)
             stop = min(job.samples, done + samples)
             if stop > done:
-                queue.save_checkpoint(job, Chunk(done, stop), Transcribed("en", []), job.samples)
+                outcomes.save_checkpoint(job, Chunk(done, stop), Transcribed("en", []), job.samples)
 
     @rule(which=CHOICE)
     def complete(self, which: int) -> None:
         self.count("complete")
-        self.end(which, lambda job: queue.complete(job, HEARD))
+        self.end(which, lambda job: outcomes.complete(job, HEARD))
 
     @rule(which=CHOICE)
     def fail(self, which: int) -> None:
         self.count("fail")
-        self.end(which, lambda job: queue.fail(job, "It broke"))
+        self.end(which, lambda job: outcomes.fail(job, "It broke"))
 
     @rule(which=CHOICE)
     def put_back(self, which: int) -> None:
         self.count("put back")
-        self.end(which, queue.put_back)
+        self.end(which, outcomes.put_back)
 
     @rule(which=CHOICE)
     def retry(self, which: int) -> None:
         self.count("retry")
-        self.end(which, lambda job: queue.retry(job.claim))
+        self.end(which, lambda job: outcomes.retry(job.claim))
 
     def end(self, which: int, how: Callable[[Job], None]) -> None:
         """End a job, mostly one that runs: a worker may be late to speak up."""
         if not having("processing"):
             self.claim(which)
-        running = [job for job in self.jobs if queue.is_wanted(job)]
+        running = [job for job in self.jobs if outcomes.is_wanted(job)]
         among = running if running and which % 4 else self.jobs
         if among:
             how(among[which % len(among)])
@@ -211,7 +211,7 @@ class Money(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.count("restart")
-        queue.requeue_interrupted()
+        outcomes.requeue_interrupted()
 
     @precondition(lambda _: Transcription.select().exists())
     @rule(which=CHOICE)
@@ -241,7 +241,7 @@ class Money(RuleBasedStateMachine):
         row = Transcription.get(Transcription.status == "processing")
         before = self.spent_before(row)
         self.deleted[row.uuid] = {before, before + self.share_of(row)}
-        other = threading.Thread(target=in_thread, args=(queue.retry, row.claim))
+        other = threading.Thread(target=in_thread, args=(outcomes.retry, row.claim))
         other.start()
         orders.delete(User.get_by_id(row.user_id), row.uuid)
         other.join(10)
@@ -361,7 +361,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "a refund is not written down": (billing, "refund", refund_unwritten),
     "a second is rounded down": (billing, "cost", lambda samples, _: samples // 16_000),
     "what ended can end again": (
-        queue,
+        outcomes,
         "_running",
         lambda claim: Transcription.select().where(Transcription.claim == claim),
     ),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.engine import segment
 from whisper_service.audio import FRAME_SAMPLES, SAMPLE_RATE
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, TRANSCRIBE, Run, Task
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Word

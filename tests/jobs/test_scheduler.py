@@ -10,7 +10,7 @@ from whisper_service import ids
 from whisper_service.audio import FRAME_SAMPLES, seconds_of
 from whisper_service.db import write_transaction
 from whisper_service.jobs import queue
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
 from whisper_service.jobs.scheduler import Assignment, Scheduler
 from whisper_service.tables import File, Transcription, User

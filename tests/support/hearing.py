@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from whisper_service.files import transcoding
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import Run
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Transcript

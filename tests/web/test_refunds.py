@@ -13,7 +13,7 @@ from tests.support.jobs import balance, claim, statuses, submit
 from tests.support.service import Api, Service
 from whisper_service import billing
 from whisper_service.errors import Cancelled
-from whisper_service.jobs import queue
+from whisper_service.jobs import outcomes
 from whisper_service.tables import LedgerEntry, Transcription, User
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.whisper.engine import EngineCrashed
@@ -105,7 +105,7 @@ def test_an_administrators_balance_is_not_added_to(service: Service, ann: Api) -
     submit(service, ann, format=["srt", "vtt"])
     job = claim()
     admin.call("PATCH", f"/admin/users/{uuid}", json={"token_balance": 500})
-    queue.fail(job, "Something broke")
+    outcomes.fail(job, "Something broke")
     assert ann.get("/user")["token_balance"] == 500
 
 
@@ -116,7 +116,7 @@ def test_what_was_paid_before_the_grant_is_not_paid_again(service: Service, ann:
     submit(service, ann, format=["srt", "vtt"])
     job = claim()
     admin.call("PATCH", f"/admin/users/{uuid}", json={"token_balance": 5})
-    queue.put_back(job)
+    outcomes.put_back(job)
     assert ann.get("/user")["token_balance"] == 5
     service.work()
     assert statuses() == ["completed", "completed"]

@@ -23,7 +23,7 @@ class ChangeNotifier:
             return not self._is_closed
 
     def close(self) -> None:
-        """Let nobody wait any more: the service ends."""
+        """End all waiting: the service shuts down."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

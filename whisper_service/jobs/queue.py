@@ -1,13 +1,6 @@
-"""The worker's side of transcriptions: claim, complete, fail, put back.
+"""Which transcriptions are transcribed next: claimed and paid in one transaction."""
 
-A job is all pending transcriptions of one file with one model and language: they share one
-transcript. Each is paid in the transaction that claims it, and given its tokens back in the
-transaction that takes it out of the run without a result.
-"""
-
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -17,34 +10,15 @@ from peewee import ModelSelect, fn
 from whisper_service import billing, ids
 from whisper_service.audio import SAMPLE_RATE
 from whisper_service.db import write_transaction
-from whisper_service.jobs import checkpoints
+from whisper_service.jobs import checkpoints, outcomes
+from whisper_service.jobs.job import Job
 from whisper_service.tables import File, StoredTranscript, Transcription, User
 from whisper_service.transcript_key import TranscriptKey, same_key
-from whisper_service.transcripts.transcript import Transcript
-from whisper_service.whisper.chunking import Chunk
-from whisper_service.whisper.protocol import Transcribed
 
-# Runs in which the engine crashes or hangs, and ends of the service since the last checkpoint,
-# after which a job is given up: its recording may be what ends them.
-MAX_ATTEMPTS = 3
-MAX_IDLE_STARTS = 10
 # Transcriptions that one run serves, so that no transaction is long.
 MAX_SHARED = 100
 # A job up to this length goes ahead of the same user's longer ones.
 SHORT_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Job:
-    """One transcript to make, for all the transcriptions that were claimed together.
-
-    `samples` are counted at 16 kHz.
-    """
-
-    claim: str
-    user_id: int
-    key: TranscriptKey
-    samples: int
 
 
 def waiting() -> list[int]:
@@ -84,7 +58,7 @@ def complete_stored() -> bool:
         claim = ids.uuid7()
         stored = StoredTranscript.get(*TranscriptKey.of(first).matching(StoredTranscript))
         if _pay([first], _samples_of(stored), claim):
-            _finish(claim, stored.id)
+            outcomes.finish(claim, stored.id)
     return True
 
 
@@ -94,82 +68,6 @@ def count() -> tuple[int, int]:
     for status in of:
         of[status] = Transcription.select().where(Transcription.status == status).count()
     return of["pending"], of["processing"]
-
-
-def is_wanted(job: Job) -> bool:
-    """Return whether anybody still waits for the job; a deletion takes its rows away."""
-    return _running(job.claim).exists()
-
-
-def save_checkpoint(job: Job, chunk: Chunk, answer: Transcribed, speech_samples: int) -> None:
-    """Keep what the engine answered for a chunk, of `speech_samples` that the job has in all.
-
-    It is progress: how often the service ended before counts no more.
-    """
-    with write_transaction():
-        if not _running(job.claim).exists():
-            return
-        checkpoints.save(job.key, chunk, answer)
-        Transcription.update(idle_starts=0, speech_samples=speech_samples).where(
-            Transcription.claim == job.claim,
-            Transcription.status == "processing",
-            (Transcription.idle_starts != 0) | Transcription.speech_samples.is_null(),
-        ).execute()
-
-
-def complete(job: Job, transcript: Transcript) -> None:
-    """Keep the transcript for all that shared the run."""
-    data = transcript.to_json()
-    with write_transaction():
-        if _running(job.claim).exists():
-            stored = StoredTranscript.create(**job.key.values(), data=data)
-            _finish(job.claim, stored.id)
-        checkpoints.clear(job.key)
-
-
-def fail(job: Job, message: str) -> None:
-    """End the job without a result and give the tokens back."""
-    with write_transaction():
-        _refund_all(job.claim)
-        _update_running(job.claim, status="failed", error=message)
-        checkpoints.clear_unwanted(job.key)
-
-
-def put_back(job: Job) -> None:
-    """Undo the claim of a job that was stopped in order: no token and no attempt is spent."""
-    with write_transaction():
-        _refund_all(job.claim)
-        _update_running(job.claim, status="pending")
-        checkpoints.clear_unwanted(job.key)
-
-
-def retry(claim: str) -> None:
-    """Give the tokens back for a run in which the engine crashed or hung, and queue the job again.
-
-    It fails after its last attempt.
-    """
-    message = f"The transcription was interrupted {MAX_ATTEMPTS} times and is not tried again"
-    with write_transaction():
-        _refund_all(claim)
-        _update_running(claim, attempts=Transcription.attempts + 1)
-        _fail_or_queue(claim, Transcription.attempts >= MAX_ATTEMPTS, message)
-
-
-def requeue_interrupted() -> None:
-    """Queue again, at the start, what was running when the service died.
-
-    What made no progress in many starts fails, for it may be what ends the service.
-    """
-    message = (
-        f"The service ended {MAX_IDLE_STARTS} times while this transcription made no progress; "
-        "it is not tried again"
-    )
-    running = Transcription.select(Transcription.claim).where(Transcription.status == "processing")
-    for claim in {str(transcription.claim) for transcription in running}:
-        with write_transaction():
-            _refund_all(claim)
-            _update_running(claim, idle_starts=Transcription.idle_starts + 1)
-            _fail_or_queue(claim, Transcription.idle_starts >= MAX_IDLE_STARTS, message)
 
 
 def _pending() -> "ModelSelect[Transcription]":
@@ -236,39 +134,3 @@ def _pay(members: Sequence[Transcription], samples: int, claim: str) -> bool:
 
 def _update(numbers: Sequence[int], **values: object) -> None:
     Transcription.update(**values).where(Transcription.id.in_(numbers)).execute()
-
-
-def _finish(claim: str, transcript_id: int) -> None:
-    _update_running(
-        claim,
-        status="completed",
-        transcript_id=transcript_id,
-        processed_at=int(time.time()),
-    )
-
-
-def _running(claim: str) -> "ModelSelect[Transcription]":
-    return Transcription.select().where(
-        Transcription.claim == claim, Transcription.status == "processing"
-    )
-
-
-def _update_running(claim: str, **values: object) -> None:
-    Transcription.update(**values).where(
-        Transcription.claim == claim, Transcription.status == "processing"
-    ).execute()
-
-
-def _fail_or_queue(claim: str, is_last: Any, message: str) -> None:  # noqa: ANN401 - SQL
-    given_up = _running(claim).where(is_last).first()
-    Transcription.update(status="failed", error=message).where(
-        Transcription.claim == claim, Transcription.status == "processing", is_last
-    ).execute()
-    _update_running(claim, status="pending")
-    if given_up:
-        checkpoints.clear_unwanted(TranscriptKey.of(given_up))
-
-
-def _refund_all(claim: str) -> None:
-    for transcription in list(_running(claim)):
-        billing.refund(transcription.uuid, claim)

@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from whisper_service.audio import FRAME_SAMPLES, seconds_of
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs.job import Job
 from whisper_service.transcripts.transcript import Segment, Transcript, Word, tidy
 from whisper_service.whisper.chunking import Chunk, plan
 from whisper_service.whisper.options import Options

@@ -9,8 +9,9 @@ from whisper_service.audio import seconds_of
 from whisper_service.config import Config
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import checkpoints, queue
+from whisper_service.jobs import checkpoints, outcomes
 from whisper_service.jobs.changes import ChangeNotifier
+from whisper_service.jobs.job import Job
 from whisper_service.jobs.progress import ProgressEstimator
 from whisper_service.jobs.run import Run, Task
 from whisper_service.jobs.scheduler import Assignment, Scheduler
@@ -69,9 +70,9 @@ class JobRunner:
     def put_back_all(self) -> None:
         """Put all running jobs back into the queue, as if they had not begun."""
         for run in self.scheduler.clear():
-            queue.put_back(run.job)
+            outcomes.put_back(run.job)
 
-    def _start_run(self, job: queue.Job) -> Run | None:
+    def _start_run(self, job: Job) -> Run | None:
         logger.info("Job %s: %.0f s of audio", job.claim, seconds_of(job.samples))
         try:
             model = catalog.find(self._config.models.path, job.key.model)
@@ -88,7 +89,7 @@ class JobRunner:
         run, task = assignment.run, assignment.task
         answer = self._ask(engine, run, task, self._config.worker.threads_for(assignment.sharing))
         if isinstance(answer, Transcribed):
-            save = queue.save_checkpoint
+            save = outcomes.save_checkpoint
             self._threads.keep(partial(save, run.job, task.chunk, answer, run.speech_samples))
         return self.scheduler.complete_task(run, task, answer)
 
@@ -99,7 +100,7 @@ class JobRunner:
             model.path,
             task.request(wav, run.language, threads, beam_size, run.options),
             TASK_SECONDS + TASK_SECONDS_PER_SECOND * task.seconds,
-            lambda: self._threads.heartbeat() and queue.is_wanted(run.job),
+            lambda: self._threads.heartbeat() and outcomes.is_wanted(run.job),
         )
 
     def _continue(self, run: Run, *, is_complete: bool) -> None:
@@ -112,22 +113,22 @@ class JobRunner:
 
     def _complete(self, run: Run) -> None:
         try:
-            self._threads.keep(partial(queue.complete, run.job, run.transcript()))
+            self._threads.keep(partial(outcomes.complete, run.job, run.transcript()))
             metrics.transcribed(run.job.key.model, seconds_of(run.job.samples), run.seconds)
         except Exception as error:  # noqa: BLE001 - the scheduler has forgotten it, nobody else ends it
             self._end(run.job, error)
 
-    def _end(self, job: queue.Job, error: Exception) -> None:
+    def _end(self, job: Job, error: Exception) -> None:
         if isinstance(error, Cancelled) or db.is_full(error):
-            end = partial(queue.put_back, job)
+            end = partial(outcomes.put_back, job)
         elif isinstance(error, EngineCrashed):
             logger.warning("Job %s: %s", job.claim, error)
-            end = partial(queue.retry, job.claim)
+            end = partial(outcomes.retry, job.claim)
         elif isinstance(error, ServiceError):
-            end = partial(queue.fail, job, str(error))
+            end = partial(outcomes.fail, job, str(error))
         else:
             logger.error("Job %s failed", job.claim, exc_info=error)
-            end = partial(queue.fail, job, "Internal error")
+            end = partial(outcomes.fail, job, "Internal error")
         self._threads.keep(end)
 
 

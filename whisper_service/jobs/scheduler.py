@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from whisper_service.audio import seconds_of
 from whisper_service.jobs import queue
-from whisper_service.jobs.queue import SHORT_SECONDS, Job
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.queue import SHORT_SECONDS
 from whisper_service.jobs.run import Progress, Run, Task
 from whisper_service.whisper.protocol import Answer
 

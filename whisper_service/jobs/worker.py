@@ -98,6 +98,6 @@ class Worker:
         return found
 
     def _unload_idle(self, engine: Engine, idle_seconds: float) -> None:
-        """Give the memory of an engine back that has had no work for some time."""
+        """Free the memory of an engine that has had no work for some time."""
         if idle_seconds > self._config.worker.idle_seconds:
             engine.close()

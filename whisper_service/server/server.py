@@ -17,7 +17,7 @@ from whisper_service.config import Config
 from whisper_service.errors import CommandError
 from whisper_service.files import inventory, storage_folder
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import queue
+from whisper_service.jobs import outcomes
 from whisper_service.jobs.worker import Worker
 from whisper_service.models import catalog
 from whisper_service.server.admission import Admission, pool_sizes
@@ -59,7 +59,7 @@ class Server:
             storage_folder.make_private(storage.root)
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
             storage.sweep(*inventory.list_stored(db.database.connection()))  # type: ignore[no-untyped-call]
-            queue.requeue_interrupted()
+            outcomes.requeue_interrupted()
             if missing := sandbox.missing():
                 names = " and ".join(missing)
                 logger.warning(

@@ -77,17 +77,17 @@ def _events(
     services: Services, look: Look, is_gone: Callable[[], bool], answer: dict[str, Any]
 ) -> Iterator[bytes]:
     yield _event(answer)
-    told, sent = answer, time.monotonic()
-    while not (_is_final(told) or is_gone()) and services.worker.changes.wait_for_change(
+    last, sent = answer, time.monotonic()
+    while not (_is_final(last) or is_gone()) and services.worker.changes.wait_for_change(
         LOOK_SECONDS
     ):
         try:
             answer = look(admitted=True)
         except ServiceError:
             return  # it was deleted
-        if _news(answer) != _news(told):
+        if _changing_fields(answer) != _changing_fields(last):
             yield _event(answer)
-            told, sent = answer, time.monotonic()
+            last, sent = answer, time.monotonic()
         elif time.monotonic() - sent > HEARTBEAT_SECONDS:
             yield b":\n\n"
             sent = time.monotonic()
@@ -97,7 +97,7 @@ def _event(answer: dict[str, Any]) -> bytes:
     return b"event: status\ndata: %s\n\n" % serializers.to_json(answer)
 
 
-def _news(answer: dict[str, Any]) -> list[Any]:
+def _changing_fields(answer: dict[str, Any]) -> list[Any]:
     return [answer.get(name) for name in ("status", "queue_position", "progress", "text")]
 
 

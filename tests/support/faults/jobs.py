@@ -12,7 +12,7 @@ from peewee import fn
 from whisper_service import billing, db, sandbox
 from whisper_service.files import media, transcoding
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import queue
+from whisper_service.jobs import outcomes, queue
 from whisper_service.server.server import Server
 
 
@@ -62,11 +62,11 @@ def answer_nothing_more() -> None:
 
 
 def burn_attempts() -> None:
-    queue.put_back = lambda job: queue.retry(job.claim)
+    outcomes.put_back = lambda job: outcomes.retry(job.claim)
 
 
 def forget_interrupted() -> None:
-    queue.requeue_interrupted = lambda: None
+    outcomes.requeue_interrupted = lambda: None
 
 
 def claim_at_random() -> None:
@@ -75,13 +75,13 @@ def claim_at_random() -> None:
 
 
 def leak_descriptors() -> None:
-    complete = queue.complete
+    complete = outcomes.complete
 
     def leaking(*arguments: Any) -> None:
         os.dup(0)
         complete(*arguments)
 
-    queue.complete = leaking
+    outcomes.complete = leaking
 
 
 def leave_temporary() -> None:
