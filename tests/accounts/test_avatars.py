@@ -204,9 +204,9 @@ def test_a_huge_picture_is_refused_before_it_fills_the_memory(tmp_path: Path) ->
     refuse(source)
     # In a process of its own, for the system only tells the most that any child has taken.
     program = (
-        "import pathlib, resource, sys; from whisper_service.files import ffmpeg\n"
+        "import pathlib, resource, sys; from whisper_service.accounts import avatars\n"
         "try: avatars.encode(*map(pathlib.Path, sys.argv[1:]))\n"
-        "except ffmpeg.MediaError: print('refused')\n"
+        "except avatars.MediaError: print('refused')\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
     )
     command = [sys.executable, "-c", program, source, tmp_path / "avatar"]
