@@ -180,7 +180,7 @@ def test_a_model_of_ones_own_can_be_quantized(small):
     "name", ["tiny.en-q4_1", "q4_0", "-q4_0", "tiny.en-q8_0-q4_0", "large-v3-q5_0-q4_0"]
 )
 def test_an_unknown_name_is_reported_with_the_known_ones(name, folder):
-    with pytest.raises(CommandError, match=f"no model ggml-{name}; .*, -q8_0$"):
+    with pytest.raises(CommandError, match=f"Unknown model ggml-{name}. .*, -q8_0$"):
         fetch(name, folder)
 
 

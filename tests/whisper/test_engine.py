@@ -122,6 +122,26 @@ def test_a_bad_model_is_an_error_and_the_next_job_runs(
     assert hear(engine, tiny_en_model, SHORT).text
 
 
+UNCHECKED = """
+from whisper_service.models import ggml
+from whisper_service.whisper import engine_process
+ggml.check = lambda path: None
+engine_process.main()
+"""
+
+
+def test_a_model_that_changed_after_its_check_is_no_crash(
+    engine: Engine, tmp_path: Path, tiny_en_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "model.bin"
+    changed.write_bytes(b"no model any more")
+    with monkeypatch.context() as broken:
+        broken.setattr(whisper_service.whisper.engine, "PROGRAM", [sys.executable, "-c", UNCHECKED])
+        with pytest.raises(ServiceError, match="The model could not be loaded"):
+            engine.ask(changed, REQUEST, 60, lambda: True)
+    assert hear(engine, tiny_en_model, SHORT).text
+
+
 def test_a_killed_process_is_noticed_and_replaced(engine: Engine, tiny_en_model: Path) -> None:
     hear(engine, tiny_en_model, SHORT)
     process = process_of(engine)
