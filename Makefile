@@ -25,7 +25,7 @@ native: $(VENV)/run ## build the engine for this machine's processor, which make
 
 test: $(VENV)/test lint types ## run everything that decides whether the code is good
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage run -m pytest -n auto --dist loadfile
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
@@ -40,7 +40,7 @@ bench: $(VENV)/test benchmarks/.venv/installed benchmarks/models/base ## compare
 	@$(BIN)/python -m benchmarks.bench $(ONLY)
 
 torture: $(VENV)/test ## attack the service for half an hour, and print what it withstood
-	@TORTURE=1 $(BIN)/pytest tests/torture
+	@TORTURE=1 $(BIN)/pytest -m torture
 
 lint: $(VENV)/test
 	@$(BIN)/ruff format --check .

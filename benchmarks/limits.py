@@ -18,9 +18,9 @@ from blake3 import blake3
 from benchmarks import recordings
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
-from tests.conftest import Api
-from tests.support.speech import DATA
-from tests.test_scale import LARGE, LIKE, PER_USER, SMALL, fill, uuid
+from tests.support.large_database import LARGE, LIKE, PER_USER, SMALL, fill, uuid
+from tests.support.paths import DATA
+from tests.support.service import Api
 from whisper_service import config, db
 from whisper_service.config import Config
 from whisper_service.files import ffmpeg

@@ -72,7 +72,7 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ("[storage]\npath = ''", "storage.path must be a text that is not empty, not ''"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_setting_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(CommandError) as error:
         load(tmp_path, text)
     assert str(error.value) == message

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.support import intruder
 from tests.support.hearing import hear
-from tests.support.speech import DATA
+from tests.support.paths import DATA, ROOT
 from whisper_service import sandbox
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg
@@ -87,7 +86,7 @@ def test_ffmpeg_reads_its_input_and_writes_its_output(
 TAKEN_OVER = """
 import json, sys
 from tests.support import intruder
-from whisper_service import whisper_cpp
+from whisper_service.whisper import engine_process
 from whisper_service.errors import ServiceError
 
 def take_over(model):
@@ -95,8 +94,8 @@ def take_over(model):
     outcomes = intruder.try_all({files!r})
     raise ServiceError(json.dumps([outcomes, intruder.try_all_in_a_thread({files!r})]))
 
-whisper_cpp.load = take_over
-whisper_cpp.main()
+engine_process.load = take_over
+engine_process.main()
 """
 
 
@@ -115,11 +114,12 @@ def test_the_engine_cannot_leave_the_sandbox(
 OLD_KERNEL = """
 import sys
 from pathlib import Path
-from tests.hearing import hear
 from tests.support import old_kernel
-from whisper_service import config, logs, media, sandbox
-from whisper_service.engine import Engine
-from whisper_service.server import Server
+from tests.support.hearing import hear
+from whisper_service import config, logs
+from whisper_service.files import ffmpeg
+from whisper_service.server.server import Server
+from whisper_service.whisper.engine import Engine
 
 storage, model, recording = map(Path, sys.argv[1:])
 old_kernel.pretend()
@@ -131,7 +131,7 @@ settings = config.Config(
 )
 with Server(settings):
     for _ in range(2):
-        assert media.probe(recording).kind == "audio"
+        assert ffmpeg.probe(recording).kind == "audio"
     engine = Engine()
     print(hear(engine, model, recording).text)
     engine.close()

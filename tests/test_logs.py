@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import PASSWORD, Api, Service
-from tests.jobs.test_queue import submit
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.jobs import submit
+from tests.support.paths import DATA
+from tests.support.service import PASSWORD, Api, Service
 from whisper_service import ids, logs
 from whisper_service.files import ffmpeg
 from whisper_service.tables import File, Transcription, User
@@ -158,7 +158,8 @@ def test_the_log_holds_nothing_that_opens_anything(service: Service, log: io.Str
     assert any(secrets[-3][:16] in trace for trace in traces), "but it can be told which it was"
 
 
-def test_an_id_in_the_open_would_be_found_out(
+@pytest.mark.torture
+def test_the_test_detects_a_logged_secret(
     service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "_ID", re.compile("(nothing)"))
@@ -166,7 +167,7 @@ def test_an_id_in_the_open_would_be_found_out(
     assert [secret for secret in secrets if secret in log.getvalue()]
 
 
-def test_ffmpegs_words_are_kept(tmp_path: Path, log: io.StringIO) -> None:
+def test_ffmpegs_messages_are_logged(tmp_path: Path, log: io.StringIO) -> None:
     (tmp_path / "letter").write_text("Dear Ann,\n")
     sound = ffmpeg.Media("audio/wav", "pcm_s16le", None)
     with pytest.raises(ffmpeg.MediaError):
@@ -175,7 +176,7 @@ def test_ffmpegs_words_are_kept(tmp_path: Path, log: io.StringIO) -> None:
     assert re.match(r"ffmpeg ended with \d+: .*Invalid data found", line["message"], re.DOTALL)
 
 
-def test_an_engines_last_words_are_kept(
+def test_an_engines_last_messages_are_logged(
     tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = "import os, sys; sys.stderr.write('GGML_ASSERT failed\\n' * 9999); os.abort()"

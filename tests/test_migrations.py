@@ -5,16 +5,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.commands.test_app import failure
-from tests.conftest import DATA, ROOT, measured
-from tests.torture.harness import scale
+from tests.support.commands import failure
+from tests.support.live import measured
+from tests.support.paths import DATA, ROOT
 from whisper_service import db
 from whisper_service.errors import CommandError
 
@@ -76,7 +76,7 @@ def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def shape(path: Path) -> dict[str, Any]:
-    """Tell all that SQLite knows of the tables, whatever the words that made them."""
+    """Return all that SQLite knows of the tables, whatever SQL created them."""
     found: dict[str, Any] = {"version": ask(path, "PRAGMA user_version")}
     for _, table, *kind in ask(path, "PRAGMA table_list"):
         pragmas = {
@@ -225,7 +225,7 @@ def test_no_new_database_is_made_for_recordings_that_are_there(tmp_path: Path) -
 
 
 def attack(folder: Path, statement: int, *, version: int = 2, broken: str = "") -> bool:
-    """Kill a migration before its so many-th statement. Tell whether it got so far at all.
+    """Kill a migration before its n-th statement; return whether it got that far.
 
     Either the old or the new database has to be there, and a start has to lead to the new one.
     """
@@ -246,12 +246,19 @@ def attack(folder: Path, statement: int, *, version: int = 2, broken: str = "") 
     return done.returncode != 0
 
 
-def test_a_migration_that_is_killed_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    statements = range(1, 41) if scale(40, 2) == 40 else (2, 9)
+@pytest.mark.parametrize(
+    "statements",
+    [(2, 9), pytest.param(range(1, 41), marks=pytest.mark.torture)],
+    ids=["some", "every"],
+)
+def test_a_migration_that_is_killed_leaves_the_old_or_the_new(
+    tmp_path: Path, statements: Sequence[int]
+) -> None:
     killed = [attack(tmp_path / str(number), number) for number in statements]
     assert any(killed)
 
 
-def test_a_migration_in_pieces_would_be_found_out(tmp_path: Path) -> None:
+@pytest.mark.torture
+def test_the_test_detects_a_migration_in_several_transactions(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path / "broken", 9, broken="one by one")

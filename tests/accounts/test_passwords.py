@@ -46,10 +46,11 @@ def test_an_accent_may_be_composed_either_way() -> None:
     assert passwords.matches("cafe\u0301", stored)
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize(
     "act", [partial(passwords.hash_password, GOOD), partial(passwords.burn_time, GOOD)]
 )
-def test_strangers_do_not_delay_a_known_name(act: Callable[[int], object]) -> None:
+def test_hashes_for_unknown_names_do_not_delay_known_names(act: Callable[[int], object]) -> None:
     """Of those that came first, only as many are done as there are cores to do them."""
     stored = passwords.hash_password(GOOD, 4)
     passwords.burn_time(GOOD, 10)  # which makes what it compares with

@@ -1,43 +1,21 @@
 """The command line, as a person types it."""
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.conftest import PASSWORD, ROOT, LiveServer, measured, start_server
+from tests.support.commands import failure, run
+from tests.support.live import LiveServer, start_server
+from tests.support.service import PASSWORD
 
 
-def run(*arguments: str, typed: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(ROOT / "app.py"), *arguments],
-        env={**measured(), "PATH": os.environ["PATH"], **environ},
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def failure(*arguments: str, typed: str = "", **environ: str) -> str:
-    """Run a command that must fail with one line, and return that."""
-    done = run(*arguments, typed=typed, **environ)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    return line
-
-
-def test_create_admin_makes_one_that_can_log_in(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_create_admin_makes_one_that_can_log_in(stub_models: Path, tmp_path: Path) -> None:
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path)}
     done = run("create-admin", "root", typed=f"{PASSWORD}\n", **storage)
     assert (done.returncode, done.stdout) == (0, "The administrator root was created.\n")
-    server = start_server(tmp_path, tiny_en_model.parent)
+    server = start_server(tmp_path, stub_models)
     body = {"username": "root", "password": PASSWORD}
     answer = requests.post(f"{server.url}/api/v1/user/login", json=body, timeout=10).json()
     assert answer["is_admin"] is True
@@ -125,8 +103,8 @@ def test_the_demo_prints_each_step_and_the_subtitles(tiny_en_model: Path) -> Non
     assert "country" in done.stdout
 
 
-def test_the_demo_refuses_what_it_cannot_use(tiny_en_model: Path, tmp_path: Path) -> None:
-    models = {"WHISPER_SERVICE_MODELS_PATH": str(tiny_en_model.parent)}
+def test_the_demo_refuses_what_it_cannot_use(stub_models: Path, tmp_path: Path) -> None:
+    models = {"WHISPER_SERVICE_MODELS_PATH": str(stub_models)}
     line = run("demo", str(tmp_path / "none.mp3"), **models).stderr.splitlines()[-1]
     assert line.startswith("error: There is no file")
     text = tmp_path / "text.mp3"

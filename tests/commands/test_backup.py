@@ -10,14 +10,15 @@ import pytest
 import requests
 from blake3 import blake3
 
-from tests.commands.test_app import failure, run
-from tests.conftest import Service
-from tests.server.test_server import rows
-from tests.support.speech import DATA
-from tests.torture.clients import Client, Site, as_wav, assert_caught, sound, until
-from tests.torture.disk import MIB, as_mounter, small_disk
-from tests.torture.harness import scale, seeded
-from tests.torture.test_kill import Promises
+from tests.support.commands import failure, run
+from tests.support.database import rows
+from tests.support.disk import MIB, as_mounter, small_disk
+from tests.support.harness import assert_caught, scale, seeded
+from tests.support.paths import DATA
+from tests.support.recordings import as_wav, sound
+from tests.support.service import Service
+from tests.support.site import Client, Promises, Site
+from tests.support.waiting import until
 from whisper_service import db, ids
 from whisper_service.commands import backup
 from whisper_service.errors import CommandError
@@ -104,10 +105,12 @@ def is_completed(url: str) -> bool:
     return bool(answer.json()["status"] == "completed")
 
 
+@pytest.mark.torture
 def test_a_busy_service_is_backed_up_whole(tmp_path: Path) -> None:
     attack(tmp_path, back_up)
 
 
+@pytest.mark.torture
 def test_a_copy_of_the_files_alone_is_no_backup(tmp_path: Path) -> None:
     def careless(storage: Path, target: Path) -> None:
         target.mkdir()
@@ -139,7 +142,7 @@ def test_recordings_are_linked_where_that_is_possible(service: Service, tmp_path
     assert contents(target).keys() == {f"files/{uuid}/converted", f"files/{uuid}/speech.wav"}
 
 
-def test_to_another_disk_they_are_copied(
+def test_recordings_are_copied_to_another_disk(
     service: Service, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     as_mounter(request)
@@ -173,7 +176,7 @@ def test_what_is_converted_meanwhile_is_copied_once_more(
     copied = 0
 
     def snapshot(source: Path, target: Path) -> None:
-        """Let a file come after the first look at the folder, and change before the second."""
+        """Add a file after the first look at the folder, and convert it before the second."""
         nonlocal copied
         copied += 1
         if path := next(names, None):

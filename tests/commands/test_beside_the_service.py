@@ -8,10 +8,11 @@ from pathlib import Path
 
 import requests
 
-from tests.commands.test_app import run
-from tests.conftest import PASSWORD, PROGRAM, measured
-from tests.server.test_server import rows
-from tests.torture.clients import Site
+from tests.support.commands import run
+from tests.support.database import rows
+from tests.support.live import PROGRAM, measured
+from tests.support.service import PASSWORD
+from tests.support.site import Site
 
 ADMINS = 5
 

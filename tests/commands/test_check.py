@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_app import run
-from tests.conftest import Service
-from tests.jobs.test_queue import submit
+from tests.support.commands import run
+from tests.support.jobs import submit
+from tests.support.paths import DATA
 from tests.support.pictures import PNG
-from tests.support.speech import DATA
+from tests.support.service import Service
 from whisper_service import db
 from whisper_service.commands import check
 from whisper_service.db import write_transaction

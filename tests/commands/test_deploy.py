@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DATA, ROOT, start_server
-from tests.server.test_server import Client
+from tests.support.live import Client, start_server
+from tests.support.paths import DATA, ROOT
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 SETTINGS = ("SERVER_HOST", "STORAGE_PATH", "MODELS_PATH")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 from whisper_service.commands import native_build
 from whisper_service.config import Config
 from whisper_service.errors import CommandError
@@ -50,7 +50,7 @@ def whisper_full_get_segment_text(*_): return b"Ask not"
 
 @pytest.fixture
 def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Let the build give a wheel with a stand-in."""
+    """Have the build produce a wheel with a stand-in for the engine."""
     monkeypatch.setattr(native_build, "ROUNDS", 1)
     monkeypatch.setattr(native_build, "is_native", lambda: False)
 
@@ -103,7 +103,9 @@ def test_a_faster_engine_is_installed(wheel, installed, settings: Config, capsys
     ],
     ids=["mishears", "deaf", "crashes", "misses a library"],
 )
-def test_one_that_is_no_better_is_not(wheel, installed, settings, change, reason) -> None:
+def test_an_engine_that_is_no_better_is_not_installed(
+    wheel, installed, settings, change, reason
+) -> None:
     wheel(change)
     with pytest.raises(CommandError, match=reason) as caught:
         native_build.run(settings)
@@ -115,7 +117,7 @@ def test_one_that_is_no_better_is_not(wheel, installed, settings, change, reason
 @pytest.mark.parametrize(
     ("native", "gain"), [([3.0, 9.0], 1.33), ([9.0, 4.0], 1), ([5.0, 6.0], 0.8)]
 )
-def test_the_best_of_each_decides(native, gain, monkeypatch, tmp_path: Path) -> None:
+def test_the_best_run_of_each_engine_decides(native, gain, monkeypatch, tmp_path: Path) -> None:
     times = iter([1.0, 1.0, 4.0, native[0], 7.0, native[1]])
     monkeypatch.setattr(native_build, "ROUNDS", 2)
     monkeypatch.setattr(native_build, "_hear", lambda *_: (["ask"], next(times)))
@@ -158,7 +160,7 @@ def test_what_was_installed_from_a_file_is_native(tmp_path: Path, monkeypatch) -
     assert not native_build.is_native()
 
 
-def test_missing_tools_are_told_in_one_line(wheel, installed, settings, monkeypatch) -> None:
+def test_missing_tools_are_reported_in_one_line(wheel, installed, settings, monkeypatch) -> None:
     wheel(FASTER)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
@@ -233,7 +235,7 @@ def test_the_tools_of_the_build_are_locked() -> None:
         ("", "no reason given"),
     ],
 )
-def test_a_build_that_fails_is_told_in_one_line(pip, tmp_path, output, reason) -> None:
+def test_a_failed_build_is_reported_in_one_line(pip, tmp_path, output, reason) -> None:
     write(pip, f"import sys; print({output!r}); sys.exit(1)")
     failure = f"pip install failed, and changed nothing: {reason}"
     with pytest.raises(CommandError, match=failure) as e:

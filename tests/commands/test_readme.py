@@ -9,7 +9,9 @@ from pathlib import Path
 
 import requests
 
-from tests.conftest import DATA, PASSWORD, ROOT, LiveServer
+from tests.support.live import LiveServer
+from tests.support.paths import DATA, ROOT
+from tests.support.service import PASSWORD
 
 README = (ROOT / "README.md").read_text()
 

@@ -6,19 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ffmpeg import run_ffmpeg
-from tests.support.speech import DATA
+from tests.support.ffmpeg import convert, run_ffmpeg
+from tests.support.paths import DATA
 from whisper_service.errors import Cancelled
 from whisper_service.files import ffmpeg
 
 JFK = DATA / "jfk.wav"
-
-
-def convert(source: Path, folder: Path, seconds: int = 60) -> tuple[ffmpeg.Media, int]:
-    kind = ffmpeg.probe(source)
-    samples = ffmpeg.extract(source, kind, folder / "speech.wav", seconds, lambda: True)
-    ffmpeg.encode(source, kind, folder / "converted", seconds, lambda: True)
-    return kind, samples
 
 
 def test_audio_becomes_mp3_and_wav(tmp_path: Path) -> None:
@@ -41,7 +34,7 @@ def test_mp3_is_copied_not_encoded_again(tmp_path: Path) -> None:
     assert (tmp_path / "converted").stat().st_size < 60_000
 
 
-def test_the_name_says_nothing(tmp_path: Path) -> None:
+def test_the_type_is_found_from_the_bytes_not_the_name(tmp_path: Path) -> None:
     pdf = tmp_path / "paper.mp3"
     pdf.write_bytes(b"%PDF-1.7\n" + b"1 0 obj <<>> endobj\n" * 500)
     with pytest.raises(ffmpeg.UnsupportedMedia):
@@ -52,7 +45,7 @@ def test_the_name_says_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\0" * 5000, b"hello", b"<svg/>", bytes(range(256)) * 40])
-def test_what_is_no_media_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_other_than_media_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
     with pytest.raises(ffmpeg.UnsupportedMedia):

@@ -17,5 +17,5 @@ from whisper_service.files import filenames
         ("..", ".."),
     ],
 )
-def test_clean(name: str, clean: str) -> None:
+def test_a_file_name_is_cleaned(name: str, clean: str) -> None:
     assert filenames.clean(name) == clean

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ffmpeg import quiet_flac, run_ffmpeg
-from tests.support.speech import DATA
+from tests.support.paths import DATA
 from whisper_service.files import ffmpeg, lengths
 from whisper_service.files.lengths import ClaimedLength
 
@@ -121,7 +121,7 @@ def test_how_long_a_recording_can_be(claimed: ClaimedLength, size: int, longest:
     assert claimed.longest(size, MAX_SECONDS) == longest
 
 
-def test_an_estimate_never_refuses() -> None:
+def test_a_length_that_is_only_an_estimate_is_never_refused() -> None:
     assert ClaimedLength(10**6).is_far_beyond(MAX_SECONDS)
     assert not ClaimedLength(10**6, is_estimate=True).is_far_beyond(MAX_SECONDS)
     assert not ClaimedLength(MAX_SECONDS + 1).is_far_beyond(MAX_SECONDS)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from peewee import OperationalError
 
-from tests.conftest import Api, Service
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import db
 from whisper_service.db import database
 from whisper_service.files.storage import IncomingFile, Storage
@@ -105,11 +105,12 @@ def close_at_once(file: IncomingFile) -> None:
     file._file.close()
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize(
     ("owner", "name", "careless"),
     [(Storage, "place", place_at_once), (IncomingFile, "close", close_at_once)],
 )
-def test_a_step_left_out_is_caught(
+def test_the_test_detects_an_upload_that_skips_a_step(
     ann: Api,
     disk: Disk,
     monkeypatch: pytest.MonkeyPatch,
@@ -129,7 +130,7 @@ def contents(folder: Path) -> set[Path]:
 
 
 def fill_at_each_step(service: Service, ann: Api, disk: Disk) -> int:
-    """Let an upload find no room at its first step, its second, and so on. Counts the steps."""
+    """Fill the disk at an upload's first step, its second, and so on; return how many there are."""
     before = contents(service.storage.root)
     body = {"file": (io.BytesIO(RECORDING.read_bytes()), "talk.wav")}
     for number in range(1, 100):
@@ -157,7 +158,8 @@ def test_an_upload_without_room_leaves_nothing(service: Service, ann: Api, disk:
     assert File.get().status == "converting"
 
 
-def test_what_is_left_would_be_seen(
+@pytest.mark.torture
+def test_the_test_detects_an_upload_that_leaves_a_file(
     service: Service, ann: Api, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(IncomingFile, "discard", lambda file: file._file.close())
@@ -165,12 +167,12 @@ def test_what_is_left_would_be_seen(
         fill_at_each_step(service, ann, disk)
 
 
-def test_a_full_disk_is_told_from_a_broken_one() -> None:
+def test_a_full_disk_is_distinguished_from_a_broken_one() -> None:
     assert db.is_full(OSError(errno.EDQUOT, "x"))
     assert not db.is_full(OSError(errno.EIO, "x"))
 
 
-def test_a_full_database_is_told_from_any_other_failure(ann: Api) -> None:
+def test_a_full_database_is_distinguished_from_other_failures(ann: Api) -> None:
     (pages,) = database.execute_sql("PRAGMA page_count").fetchone()
     database.execute_sql(f"PRAGMA max_page_count = {pages}").fetchone()
     for execute, full in ((database.execute_sql, OperationalError), (raw, sqlite3.Error)):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.commands.test_app import failure, run
-from tests.conftest import PASSWORD, start_server
-from tests.server.test_server import Client
+from tests.support.commands import failure, run
+from tests.support.live import Client, start_server
+from tests.support.paths import DATA
 from tests.support.pictures import PNG
-from tests.support.speech import DATA
+from tests.support.service import PASSWORD
 from whisper_service import ids
 from whisper_service.errors import CommandError
 from whisper_service.files import storage_folder
@@ -103,7 +103,7 @@ def exposed(root: Path) -> dict[str, str]:
 
 @pytest.fixture
 def _generous() -> Iterator[None]:
-    """Let this process, and those that it starts, share whatever they make."""
+    """Set a umask that shares every file of this process and its children."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -139,12 +139,12 @@ def test_nobody_else_may_look(tiny_en_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_generous")
-def test_a_start_closes_what_was_open(tiny_en_model: Path, tmp_path: Path) -> None:
-    assert start_server(tmp_path, tiny_en_model.parent).stop() == 0
+def test_a_start_closes_what_was_open(stub_models: Path, tmp_path: Path) -> None:
+    assert start_server(tmp_path, stub_models).stop() == 0
     make(tmp_path, "service-v1.db", "notes.txt")
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o666)
-    assert start_server(tmp_path, tiny_en_model.parent).stop() == 0
+    assert start_server(tmp_path, stub_models).stop() == 0
     assert exposed(tmp_path).keys() == {str(tmp_path / "notes.txt")}
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Api, Service
 from tests.support.ffmpeg import quiet_flac, run_ffmpeg
 from tests.support.interleaving import after
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.files import ffmpeg
 from whisper_service.files.turns import Turns, next_file
 from whisper_service.tables import File
@@ -47,7 +47,7 @@ def test_a_file_is_held_once_and_a_newcomer_does_not_wait_for_all() -> None:
         assert nothing is None
 
 
-def test_what_fails_is_let_go() -> None:
+def test_a_file_is_released_after_a_failure() -> None:
     turns, files = Turns(), waiting((1, 1))
     with pytest.raises(ZeroDivisionError), turns.take(lambda: files, seconds):
         _ = 1 / 0

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.jobs.test_queue import balance, claim, statuses, submit
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.jobs import balance, claim, statuses, submit
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.jobs import checkpoints, queue
 from whisper_service.tables import Checkpoint, Transcription
 from whisper_service.whisper.chunking import Chunk

@@ -1,14 +1,14 @@
 """Claims, charges and refunds."""
 
 import threading
-from pathlib import Path
 
 import peewee
 import pytest
 
-from tests.conftest import Api, Service
 from tests.support.engine import segment
-from tests.support.speech import DATA
+from tests.support.jobs import balance, claim, statuses, submit
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import billing, db
 from whisper_service.jobs import queue
 from whisper_service.jobs.queue import Job
@@ -16,35 +16,11 @@ from whisper_service.tables import LedgerEntry, StoredTranscript, Transcription,
 from whisper_service.transcripts.transcript import Transcript
 
 HEARD = Transcript("Hello.", "en", 11.0, [segment(0, 11, "Hello.")])
-JFK = DATA / "jfk.wav"  # 11 seconds, so 11 tokens
 
 
 @pytest.fixture
 def ann(service: Service) -> Api:
     return service.register("ann")
-
-
-def submit(service: Service, api: Api, path: Path = JFK, **fields: object) -> list[str]:
-    (file,) = api.upload(path)
-    service.convert_once()
-    body = {"uuid": file["uuid"], "model": "ggml-tiny.en", **fields}
-    return [item["uuid"] for item in api.post("/transcribe", body)["transcriptions"]]
-
-
-def balance() -> int:
-    (total,) = db.database.execute_sql("SELECT sum(amount) FROM ledger").fetchone()
-    assert total == User.get().token_balance
-    return total
-
-
-def statuses() -> list[str]:
-    return [row.status for row in Transcription.select().order_by(Transcription.id)]
-
-
-def claim() -> Job:
-    job = queue.claim_next()
-    assert job
-    return job
 
 
 @pytest.mark.parametrize(

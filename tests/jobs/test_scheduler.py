@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Service
-from tests.jobs.test_queue import statuses
+from tests.support.jobs import statuses
+from tests.support.service import Service
 from whisper_service import ids
 from whisper_service.db import write_transaction
 from whisper_service.jobs import queue

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.jobs.test_queue import balance, statuses, submit
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.jobs import balance, statuses, submit
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import config
 from whisper_service.config import Config
 from whisper_service.errors import Cancelled, ServiceError

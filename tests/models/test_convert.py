@@ -1,31 +1,17 @@
 import hashlib
 import io
 import json
-import struct
 
 import numpy as np
 import pytest
 
-from tests.models.conftest import ctranslate2_file, variables
+from tests.support.models import ctranslate2_file, tensors_of, variables
 from whisper_service.models import ggml
 from whisper_service.models.ct2 import mel, vocabulary
 from whisper_service.models.ct2.convert import convert
 
 # Of the filters in whisper.cpp's models/for-tests-ggml-tiny.en.bin, which are OpenAI's.
 OFFICIAL_FILTERS = "85818f156f7e189453901a515e4726d270d307f976e161cf9403e8caab405498"
-
-
-def tensors_of(path, header):
-    """Read the data of every tensor of a float16 file, in PyTorch's shapes."""
-    content, found = path.read_bytes(), {}
-    for name, tensor in ggml.expected_tensors(header).items():
-        head = struct.pack("<3i", len(tensor.dims), len(name), tensor.kind)
-        head += struct.pack(f"<{len(tensor.dims)}i", *tensor.dims) + name.encode()
-        start = content.index(head) + len(head)
-        dtype = {ggml.F32: "<f4", ggml.F16: "<f2"}[tensor.kind]
-        values = np.frombuffer(content[start : start + tensor.size], dtype)
-        found[name] = values.reshape(tensor.dims[::-1])
-    return found
 
 
 def test_every_variable_lands_in_its_tensor(small_model, tokenizer, tmp_path):

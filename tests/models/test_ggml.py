@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.models import LARGE_V3, TINY, TINY_EN, write_sparse
 from whisper_service.models import ggml
 
-LARGE_V3 = ggml.Header(51866, 1500, 1280, 20, 32, 448, 1280, 20, 32, 128, 1)
-TINY = ggml.Header(51865, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 1)
-TINY_EN = replace(TINY, n_vocab=51864)
 OFFICIAL = {
     "tiny.en": TINY_EN,
     "tiny": TINY,
@@ -24,23 +22,6 @@ OFFICIAL = {
     "large-v3-turbo-q8_0": replace(LARGE_V3, n_text_layer=4, ftype=2007),
     "large-v3-q4_K": replace(LARGE_V3, ftype=2012),
 }
-
-
-def write_sparse(path: Path, header: ggml.Header) -> list[int]:
-    """Write a model with holes for its data; returns where each tensor's header begins."""
-    places = []
-    with path.open("wb") as file:
-        file.write(header.to_bytes())
-        file.write(struct.pack("<2i", header.n_mels, ggml.MEL_FFT_BINS))
-        file.seek(header.n_mels * ggml.MEL_FFT_BINS * 4, 1)
-        file.write(struct.pack("<i", 50257) + struct.pack("<i3s", 3, b"abc") * 50257)
-        for name, tensor in ggml.expected_tensors(header).items():
-            places.append(file.tell())
-            file.write(struct.pack("<3i", len(tensor.dims), len(name), tensor.kind))
-            file.write(struct.pack(f"<{len(tensor.dims)}i", *tensor.dims) + name.encode())
-            file.seek(tensor.size, 1)
-        file.truncate(file.tell())
-    return places
 
 
 def poke(path: Path, place: int, data: bytes) -> None:
@@ -148,7 +129,7 @@ def test_rows_that_are_no_whole_blocks_fail(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"RIFF" + bytes(60), bytes(48), struct.pack("<I", ggml.MAGIC) * 12]
 )
-def test_other_files_are_told_apart(content, tmp_path):
+def test_files_of_other_formats_are_named(content, tmp_path):
     path = tmp_path / "other.bin"
     path.write_bytes(content)
     for read in (ggml.read_header, ggml.check):

@@ -85,7 +85,7 @@ def test_a_part_of_something_else_is_found_out_and_dropped(get, leave_part, mode
     assert get() == CONTENT
 
 
-def test_it_gives_up_without_progress_and_keeps_what_came(get, model_hub, models_folder):
+def test_a_download_without_progress_is_given_up_and_keeps_its_part(get, model_hub, models_folder):
     model_hub.cuts = [320_000] + [0] * 20
     with pytest.raises(hub.HubError, match="keeps cutting"):
         get()
@@ -101,7 +101,7 @@ def test_a_server_that_starts_anew_and_breaks_off_does_not_hold_it_for_ever(get,
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 503])
-def test_an_error_of_the_hub_is_told_and_keeps_the_part(status, get, leave_part, model_hub):
+def test_an_error_of_the_hub_is_reported_and_keeps_the_part(status, get, leave_part, model_hub):
     leave_part(CONTENT[:400_000])
     model_hub.status = status
     with pytest.raises(hub.HubError, match=f"answered {status}"):
@@ -129,7 +129,7 @@ def test_a_length_that_is_too_long_is_found_out(get, model_hub):
         get()
 
 
-def test_no_network_is_told_at_once(get, models_folder):
+def test_a_missing_network_is_reported_at_once(get, models_folder):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
     with pytest.raises(hub.HubError, match="cannot be reached"):
@@ -137,10 +137,12 @@ def test_no_network_is_told_at_once(get, models_folder):
     assert listing(models_folder) == {}
 
 
-def test_a_second_download_at_the_same_time_is_told_so(get, models_folder):
+def test_a_second_download_at_the_same_time_is_refused(get, models_folder):
     holder = (
-        "import sys, pathlib; from whisper_service.model_sources import part\n"
-        "with part.locked(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "import sys, pathlib; from whisper_service.models import part_file\n"
+        "with part_file.locked(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()"
     )
     command = [sys.executable, "-c", holder, str(models_folder / "ggml-x.bin")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -151,7 +153,7 @@ def test_a_second_download_at_the_same_time_is_told_so(get, models_folder):
     assert get() == CONTENT
 
 
-def test_a_disk_with_too_little_room_is_told_before_anything_comes(get, model_hub, models_folder):
+def test_a_disk_with_too_little_room_is_reported_before_the_download(get, model_hub, models_folder):
     model_hub.length = 10**15
     with pytest.raises(CommandError, match=r"ggml-x\.bin needs 1000000000 MB") as caught:
         get()
@@ -165,16 +167,17 @@ def _in_a_small_disk(folder, script):
     return subprocess.run([*unshare, *script], capture_output=True, text=True, check=False)
 
 
-def test_a_disk_that_fills_up_is_told_and_left_empty(model_hub, models_folder):
+def test_a_disk_that_fills_up_is_reported_and_left_empty(model_hub, models_folder):
     models_folder.mkdir()
     if _in_a_small_disk(models_folder, ["true"]).returncode:
         pytest.skip("this system lets nobody mount a small disk")
     model_hub.content, model_hub.length = CONTENT, None  # no length: nothing to compare before
     script = (
-        "import sys, pathlib; from whisper_service.model_sources import hub, part\n"
+        "import sys, pathlib; from whisper_service.models import hub, part_file\n"
         "target = pathlib.Path(sys.argv[1]) / 'ggml-x.bin'\n"
         "try:\n"
-        "    with part.locked(target) as file: hub.download(hub.Download(*sys.argv[2:]), file)\n"
+        "    with part_file.locked(target) as file:\n"
+        "        hub.download(hub.Download(*sys.argv[2:]), file)\n"
         "except Exception as error:\n"
         "    print(type(error).__name__, error, list(target.parent.iterdir()))"
     )
@@ -185,7 +188,7 @@ def test_a_disk_that_fills_up_is_told_and_left_empty(model_hub, models_folder):
     assert done.stdout.endswith("[]\n")
 
 
-def test_an_unknown_model_is_told_with_the_known_ones(models_folder):
+def test_an_unknown_model_is_reported_with_the_known_ones(models_folder):
     with pytest.raises(CommandError, match=r"no model ggml-huge; there are: tiny, tiny\.en, base"):
         fetch.fetch("ggml-huge", models_folder)
 
@@ -199,7 +202,7 @@ def test_a_model_that_is_there_is_kept(name, tiny_en_model, model_hub, monkeypat
     assert model_hub.asked == []
 
 
-def test_what_was_tried_is_told_in_one_line(model_hub, models_folder, monkeypatch):
+def test_a_failed_download_is_reported_in_one_line(model_hub, models_folder, monkeypatch):
     monkeypatch.setenv(hub.HUB_VARIABLE, model_hub.url)
     model_hub.status = 404
     with pytest.raises(CommandError) as caught:
@@ -208,7 +211,7 @@ def test_what_was_tried_is_told_in_one_line(model_hub, models_folder, monkeypatc
     assert listing(models_folder) == {}
 
 
-def test_a_folder_that_takes_no_file_is_told(model_hub, tmp_path, monkeypatch):
+def test_a_folder_that_takes_no_file_is_reported(model_hub, tmp_path, monkeypatch):
     monkeypatch.setenv(hub.HUB_VARIABLE, model_hub.url)
     (tmp_path / "models").write_text("a file, not a folder")
     with pytest.raises(CommandError, match=r"ggml-small\.bin cannot be written"):

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.models.test_convert import tensors_of
 from tests.support.hearing import hear
-from tests.support.speech import DATA, WORDS, word_error_rate
+from tests.support.models import tensors_of
+from tests.support.paths import DATA
+from tests.support.speech import WORDS, word_error_rate
 from whisper_service.errors import CommandError
 from whisper_service.models import ggml, hub, part_file, quantize
 from whisper_service.models.ct2.convert import convert
@@ -74,7 +75,7 @@ def test_a_quantised_model_is_made_and_knows_what_was_said(name, folder, capsys)
 
 
 def dequantise(data, kind):
-    """Give the values of the blocks and the scale of each, as ggml-quants.c does."""
+    """Return the values of the blocks and the scale of each, as ggml-quants.c does."""
     blocks = data.reshape(-1, ggml.BLOCKS[kind][1])
     scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype("f8")
     levels = np.ascontiguousarray(blocks[:, -32:]).view("i1").astype("f8")
@@ -173,7 +174,7 @@ def test_a_model_of_ones_own_can_be_quantised(small):
 @pytest.mark.parametrize(
     "name", ["tiny.en-q4_1", "q4_0", "-q4_0", "tiny.en-q8_0-q4_0", "large-v3-q5_0-q4_0"]
 )
-def test_other_names_are_told_with_the_known_ones(name, folder):
+def test_an_unknown_name_is_reported_with_the_known_ones(name, folder):
     with pytest.raises(CommandError, match=f"no model ggml-{name}; .*, -q8_0$"):
         fetch(name, folder)
 

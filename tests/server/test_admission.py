@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import Service
+from tests.support.service import Service
 from whisper_service.server.admission import (
     CREDENTIALS,
     REGISTRATION,

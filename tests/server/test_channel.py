@@ -1,4 +1,4 @@
-"""What the front door refuses before it has come, and whom it lets stay."""
+"""What is refused before its body has come, and which connections stay open."""
 
 import json
 import time
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LiveServer, start_server
-from tests.server.test_server import Client
-from tests.support.speech import DATA
+from tests.support.harness import start
+from tests.support.live import Client, LiveServer, start_server
+from tests.support.paths import DATA
+from tests.support.waiting import until
 from tests.support.wire import Wire, connected, head
-from tests.torture.harness import start
 from whisper_service.server.parser import PARSED_BYTES
 from whisper_service.web import MAX_BODY_BYTES
 from whisper_service.web.forms import MAX_AVATAR_BODY_BYTES, MAX_AVATAR_BYTES, max_upload_body_bytes
@@ -27,11 +27,11 @@ FORM = "multipart/form-data; boundary=x"
 
 
 @pytest.fixture(scope="module")
-def server(tiny_en_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def server(stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     yield from served(
         start_server(
-            tmp_path_factory.mktemp("door"),
-            tiny_en_model.parent,
+            tmp_path_factory.mktemp("channel"),
+            stub_models,
             **QUICK,
             WHISPER_SERVICE_STORAGE_MAX_UPLOAD_BYTES=str(MAX_UPLOAD),
             WHISPER_SERVICE_SERVER_CONNECTIONS_PER_ADDRESS=str(CROWD),
@@ -83,11 +83,11 @@ def test_an_upload_by_nobody_is_refused_before_it_comes(
     assert wire.is_ended()
 
 
-def test_nor_in_chunks(wire: Wire) -> None:
+def test_a_chunked_upload_by_nobody_is_refused_before_it_comes(wire: Wire) -> None:
     assert wire.asked(head("POST", "/file", Transfer_Encoding="chunked")).status == 401
 
 
-def test_who_goes_on_sending_reads_why(wire: Wire) -> None:
+def test_a_client_that_goes_on_sending_still_reads_the_refusal(wire: Wire) -> None:
     """A connection that is closed on bytes unread is reset, and its answer lost."""
     wire.send(upload(64 * MIB))
     for _ in range(64):
@@ -96,7 +96,7 @@ def test_who_goes_on_sending_reads_why(wire: Wire) -> None:
     assert wire.is_ended()
 
 
-def test_what_follows_a_refused_request_is_none(wire: Wire) -> None:
+def test_what_follows_a_refused_request_is_not_served(wire: Wire) -> None:
     wire.send(upload(MIB), head("GET", "/health"))
     assert wire.answer().status == 401
     assert wire.is_ended()
@@ -113,7 +113,7 @@ def test_an_upload_is_received(wire: Wire, key: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/user/login", "/transcribe", "/nothing"])
-def test_a_large_body_is_for_uploads(wire: Wire, path: str) -> None:
+def test_large_bodies_are_refused_outside_of_uploads(wire: Wire, path: str) -> None:
     refused = wire.asked(head("POST", path, Content_Length=MAX_BODY_BYTES + 1))
     assert (refused.status, refused.text) == (413, "Request Entity Too Large")
 
@@ -136,7 +136,7 @@ def test_an_upload_has_a_limit(server: LiveServer, key: str) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "audio/wav", ""])
 @pytest.mark.parametrize("target", ["POST /file", "POST /files", "PATCH /user"])
-def test_a_large_body_is_a_form(wire: Wire, key: str, target: str, content_type: str) -> None:
+def test_a_large_body_must_be_a_form(wire: Wire, key: str, target: str, content_type: str) -> None:
     """Nothing else of it can be taken apart without holding it in memory."""
     sent = {"Authorization": key, "Content_Type": content_type}
     answer = wire.asked(head(*target.split(), Content_Length=MAX_BODY_BYTES + 1, **sent))
@@ -144,7 +144,7 @@ def test_a_large_body_is_a_form(wire: Wire, key: str, target: str, content_type:
     assert wire.is_ended()
 
 
-def test_nor_is_it_anything_else_in_chunks(wire: Wire, key: str) -> None:
+def test_a_large_chunked_body_that_is_no_form_is_cut_off(wire: Wire, key: str) -> None:
     sent = {"Authorization": key, "Content_Type": "application/x-www-form-urlencoded"}
     wire.send(head("POST", "/file", Transfer_Encoding="chunked", **sent))
     for _ in range(MAX_BODY_BYTES // 4096 + 1):
@@ -152,7 +152,7 @@ def test_nor_is_it_anything_else_in_chunks(wire: Wire, key: str) -> None:
     assert wire.answer().status == 413
 
 
-def test_a_profile_needs_no_more_than_a_picture(server: LiveServer, key: str) -> None:
+def test_a_profile_body_is_limited_to_the_size_of_an_avatar(server: LiveServer, key: str) -> None:
     sent = {"Authorization": key, "Content_Type": FORM, "Expect": "100-continue"}
     with connected(server) as wire:
         wire.send(head("PATCH", "/user", Content_Length=MAX_AVATAR_BODY_BYTES, **sent))
@@ -166,12 +166,14 @@ def test_a_profile_needs_no_more_than_a_picture(server: LiveServer, key: str) ->
 
 
 @pytest.mark.parametrize("target", ["//api/v1/file", "api/v1/file", "/api/v1/%66ile"])
-def test_an_upload_by_another_spelling_is_one(wire: Wire, target: str) -> None:
+def test_other_spellings_of_the_upload_path_are_protected_as_well(wire: Wire, target: str) -> None:
     request = upload(MIB).replace(b"/api/v1/file", target.encode(), 1)
     assert wire.asked(request).status == 401
 
 
-def test_a_client_that_asks_first_is_told(server: LiveServer, key: str) -> None:
+def test_expect_100_continue_is_answered_before_the_body_comes(
+    server: LiveServer, key: str
+) -> None:
     body = form((DATA / "austen-0880.wav").read_bytes())
     with connected(server) as wire:
         wire.send(upload(len(body), Authorization=key, Expect="100-continue"))
@@ -181,9 +183,9 @@ def test_a_client_that_asks_first_is_told(server: LiveServer, key: str) -> None:
         assert wire.asked(upload(len(body), Expect="100-continue")).status == 401
 
 
-def test_a_full_disk_refuses_uploads_alone(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_a_full_disk_refuses_uploads_alone(stub_models: Path, tmp_path: Path) -> None:
     reserve = {"WHISPER_SERVICE_STORAGE_RESERVE_BYTES": str(2**50)}
-    server = start_server(tmp_path, tiny_en_model.parent, **QUICK, **reserve)
+    server = start_server(tmp_path, stub_models, **QUICK, **reserve)
     key = Client(server, "ann").headers["Authorization"]
     for length in ({"Content_Length": 100}, {"Transfer_Encoding": "chunked"}):
         with connected(server) as wire:
@@ -242,7 +244,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_http_is_told_in_plain_text(wire: Wire, name: str) -> None:
+def test_malformed_http_is_answered_in_plain_text(wire: Wire, name: str) -> None:
     request, status = MALFORMED[name]
     answer = wire.asked(request)
     assert answer.status == status
@@ -251,7 +253,7 @@ def test_what_is_no_http_is_told_in_plain_text(wire: Wire, name: str) -> None:
     assert wire.is_ended()
 
 
-def test_an_address_has_so_many_connections(server: LiveServer) -> None:
+def test_connections_per_address_are_limited(server: LiveServer) -> None:
     with ExitStack() as stack:
         first, *_ = [stack.enter_context(connected(server, "127.0.0.5")) for _ in range(CROWD)]
         assert first.asked(head("GET", "/health")).status == 200
@@ -265,12 +267,13 @@ def test_an_address_has_so_many_connections(server: LiveServer) -> None:
 
 def until_served(server: LiveServer, source: str) -> None:
     """Wait until the server has seen that a connection is gone."""
-    deadline = time.monotonic() + 10
-    while True:
-        assert time.monotonic() < deadline
+
+    def is_served() -> bool:
         with connected(server, source) as wire, suppress(EOFError, ConnectionError):
-            assert wire.asked(head("GET", "/health")).status == 200
-            return
+            return wire.asked(head("GET", "/health")).status == 200
+        return False
+
+    until(is_served)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +284,7 @@ def until_served(server: LiveServer, source: str) -> None:
         ("10.0.0.3", "::ffff:10.0.0.3", "::ffff:10.0.0.4"),
     ],
 )
-def test_a_proxys_connections_count_for_whom_it_speaks(
+def test_connections_through_a_proxy_count_for_its_clients(
     server: LiveServer, client: str, same: str, other: str
 ) -> None:
     def asking(name: str, **more: str) -> bytes:
@@ -323,19 +326,19 @@ def test_a_proxys_clients_have_limits_of_their_own(server: LiveServer, key: str)
 
 
 @pytest.fixture(scope="module")
-def hasty(tiny_en_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def hasty(stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server whose deadlines are short."""
     folder = tmp_path_factory.mktemp("hasty")
-    yield from served(start(folder, tiny_en_model.parent, **QUICK, DOOR_SECONDS="1.5"))
+    yield from served(start(folder, stub_models, **QUICK, DOOR_SECONDS="1.5"))
 
 
-def test_a_head_has_a_deadline(hasty: LiveServer) -> None:
+def test_a_head_that_comes_too_slowly_is_refused(hasty: LiveServer) -> None:
     with connected(hasty) as wire:
         wire.send(head("GET", "/health")[:-2])
         dripping(wire, b"A: b\r\n")
 
 
-def test_a_body_has_a_pace(hasty: LiveServer) -> None:
+def test_a_body_that_comes_too_slowly_is_refused(hasty: LiveServer) -> None:
     with connected(hasty) as wire:
         wire.send(head("POST", "/user/login", Content_Length=60_000))
         dripping(wire, b" ")
@@ -346,7 +349,7 @@ def dripping(wire: Wire, drop: bytes) -> None:
     wire.connection.settimeout(0.1)
     begun = time.monotonic()
     while True:
-        assert time.monotonic() < begun + 10
+        assert time.monotonic() < begun + 60
         wire.send(drop)
         with suppress(TimeoutError):
             answer = wire.answer()
@@ -355,7 +358,8 @@ def dripping(wire: Wire, drop: bytes) -> None:
     assert time.monotonic() > begun + 1.4
 
 
-def test_who_keeps_the_pace_is_not_hurried(hasty: LiveServer) -> None:
+@pytest.mark.torture
+def test_a_slow_body_that_keeps_the_pace_is_received(hasty: LiveServer) -> None:
     with connected(hasty) as wire:
         wire.send(head("POST", "/user/login", Content_Length=50_000))
         for _ in range(50):
@@ -364,8 +368,8 @@ def test_who_keeps_the_pace_is_not_hurried(hasty: LiveServer) -> None:
         assert wire.answer().text == "Invalid JSON body"
 
 
-def test_at_the_end_what_was_begun_is_answered(tiny_en_model: Path, tmp_path: Path) -> None:
-    server = start_server(tmp_path, tiny_en_model.parent, **QUICK)
+def test_a_shutdown_answers_requests_that_have_begun(stub_models: Path, tmp_path: Path) -> None:
+    server = start_server(tmp_path, stub_models, **QUICK)
     begun = head("POST", "/user/login", Content_Length=2, Expect="100-continue")
     with connected(server) as wire, connected(server) as idle:
         assert idle.asked(head("GET", "/health")).status == 200
@@ -380,4 +384,4 @@ def test_at_the_end_what_was_begun_is_answered(tiny_en_model: Path, tmp_path: Pa
         assert (answer.status, answer.text) == (400, "Invalid JSON body")
         assert answer.headers["connection"] == "close"
         assert wire.is_ended()
-    assert server.process.wait(10) == 0
+    assert server.process.wait(60) == 0

@@ -1,17 +1,15 @@
 """Clients who leave without a word while their request waits for something."""
 
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.server.test_server import Client
-from tests.support.speech import DATA
+from tests.support.harness import serving
+from tests.support.live import Client, LiveServer
+from tests.support.paths import DATA
+from tests.support.waiting import until
 from tests.support.wire import connected, head
-from tests.torture.harness import serving
 
 PLACES = 8  # of all who wait, with 16 threads
 SECONDS = 10  # well before anything is written to those who are gone
@@ -38,16 +36,11 @@ def is_full(server: LiveServer, uuid: str) -> bool:
         return wire.status() == 429
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("kind", ["events", "wait", "speech"])
-def test_who_is_gone_holds_no_place(tiny_en_model: Path, tmp_path: Path, kind: str) -> None:
-    with serving(tmp_path, tiny_en_model.parent, **SLOW) as server:
+def test_a_disconnected_client_frees_its_place(
+    stub_models: Path, tmp_path: Path, kind: str
+) -> None:
+    with serving(tmp_path, stub_models, **SLOW) as server:
         client = Client(server, "ann")
         (uuid,) = client.transcribe(client.upload(DATA / "austen-0880.wav"))
         client.wait(uuid, "processing")
@@ -61,5 +54,5 @@ def test_who_is_gone_holds_no_place(tiny_en_model: Path, tmp_path: Path, kind: s
             for number in range(PLACES):
                 wire = stack.enter_context(connected(server, f"127.0.0.{2 + number % 2}"))
                 wire.send(request)
-            until(lambda: is_full(server, uuid))
-        until(lambda: not is_full(server, uuid))
+            until(lambda: is_full(server, uuid), SECONDS)
+        until(lambda: not is_full(server, uuid), SECONDS)

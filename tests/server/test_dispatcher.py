@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import PASSWORD, LiveServer
-from tests.server.test_server import Client
+from tests.support.harness import serving
+from tests.support.live import Client, LiveServer
+from tests.support.service import PASSWORD
+from tests.support.waiting import until
 from tests.support.wire import Wire, connected, head
-from tests.torture.harness import serving
 from whisper_service.server.dispatcher import SHORT, Dispatcher, PoolSize
 
-SECONDS = 10
+SECONDS = 60
 UPLOADS, PARTS, PEOPLE = 16, 20, 50
 
 
@@ -64,13 +65,6 @@ def held(dispatcher: Dispatcher, *clients: str, pool: str = SHORT) -> Iterator[N
         yield
     finally:
         leave.set()
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_addresses_take_turns() -> None:
@@ -133,11 +127,12 @@ def test_the_end_waits_for_what_runs_and_cancels_the_rest() -> None:
 
 
 @pytest.fixture
-def server(tiny_en_model: Path, tmp_path: Path) -> Iterator[LiveServer]:
-    with serving(tmp_path, tiny_en_model.parent, WHISPER_SERVICE_AUTH_BCRYPT_COST="8") as server:
+def server(stub_models: Path, tmp_path: Path) -> Iterator[LiveServer]:
+    with serving(tmp_path, stub_models, WHISPER_SERVICE_AUTH_BCRYPT_COST="4") as server:
         yield server
 
 
+@pytest.mark.torture
 def test_uploads_leave_threads_for_short_requests(server: LiveServer) -> None:
     """Each upload takes a while: an ffmpeg looks at each of its parts."""
     body = b"".join(

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.conftest import LiveServer
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.server.test_server import TIMEOUT, Client
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.live import TIMEOUT, Client, LiveServer
+from tests.support.waiting import until
 
 READERS = 50
 # More than a server and a kernel buffer for one reader, so that a design that writes in a thread
@@ -42,10 +42,7 @@ def recording(
     source.write_bytes(frames * -(-LARGE // len(frames)))
     client = Client(live_server, "listener")
     uuid = client.upload(source)
-    deadline = time.monotonic() + TIMEOUT
-    while client.call("GET", "/file")["files"][0]["status"] != "ready":
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: client.call("GET", "/file")["files"][0]["status"] == "ready")
     yield Recording(uuid, live_server.storage / "files" / uuid / "converted")
     client.call("DELETE", f"/file/{uuid}")
 
@@ -91,26 +88,20 @@ def held(server: LiveServer) -> Counter[str]:
 
 def settle(server: LiveServer, expected: Counter[str]) -> None:
     """Wait until no more is open than was."""
-    deadline = time.monotonic() + 10
-    while not (now := held(server)) <= expected:
-        assert time.monotonic() < deadline, (now, expected)
-        time.sleep(0.02)
+    until(lambda: held(server) <= expected)
 
 
 @pytest.fixture
 def idle(live_server: LiveServer) -> Counter[str]:
     """What is open when nobody is connected."""
-    deadline = time.monotonic() + 10
-    while (now := held(live_server))["recordings"]:
-        assert time.monotonic() < deadline, now
-        time.sleep(0.02)
+    until(lambda: not held(live_server)["recordings"])
     time.sleep(0.2)  # connections of earlier tests
     return held(live_server)
 
 
 def assert_healthy(server: LiveServer) -> None:
     for _ in range(10):
-        response = requests.get(f"{server.url}/api/v1/health", timeout=2)
+        response = requests.get(f"{server.url}/api/v1/health", timeout=TIMEOUT)
         assert response.json() == {"status": "ok"}
 
 
@@ -178,7 +169,7 @@ def test_readers_who_never_read_hold_nobody_up(
     settle(live_server, idle)
 
 
-def test_nor_do_those_who_ask_for_more_before_they_read(
+def test_readers_of_two_answers_who_never_read_hold_nobody_up(
     live_server: LiveServer, recording: Recording, idle: Counter[str]
 ) -> None:
     twice = request(f"/file/{recording.uuid}") + request(

@@ -10,11 +10,10 @@ from typing import Self
 import pytest
 import requests
 
-from tests.conftest import LiveServer
-from tests.server.test_server import Client
-from tests.torture.clients import until
-from tests.torture.disk import MIB, as_mounter, small_disk
-from tests.torture.harness import serving
+from tests.support.disk import MIB, as_mounter, small_disk
+from tests.support.harness import serving
+from tests.support.live import Client, LiveServer
+from tests.support.waiting import until
 
 DISK, RESERVE, BODY = 64 * MIB, 24 * MIB, 12 * MIB
 # What the database may have written meanwhile, and what each upload may be ahead of the look.
@@ -70,14 +69,14 @@ def upload(server: LiveServer, client: Client, size: int) -> int:
     ("at_once", "size"), [(1, 3 * BODY), (AT_ONCE, BODY)], ids=["a large one", "several"]
 )
 def test_uploads_in_chunks_leave_the_reserve(
-    tiny_en_model: Path, tmp_path: Path, at_once: int, size: int
+    stub_models: Path, tmp_path: Path, at_once: int, size: int
 ) -> None:
     environ = {
         "WHISPER_SERVICE_AUTH_BCRYPT_COST": "4",
         "WHISPER_SERVICE_STORAGE_RESERVE_BYTES": str(RESERVE),
     }
     with small_disk(tmp_path / "disk", DISK) as disk:
-        with serving(disk / "storage", tiny_en_model.parent, **environ) as server:
+        with serving(disk / "storage", stub_models, **environ) as server:
             client = Client(server, "ann")
             before = shutil.disk_usage(disk).free
             with Lowest(disk) as lowest, ThreadPoolExecutor(at_once) as pool:

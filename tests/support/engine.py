@@ -15,7 +15,7 @@ def segment(start: float, end: float, text: str) -> Segment:
 
 
 class FakeEngine:
-    """Hears the same words in everything, or does what `act` does first."""
+    """Returns the same words for everything, after calling `act`."""
 
     is_late = False
 
@@ -37,4 +37,4 @@ class FakeEngine:
         return Transcribed(heard, parts)
 
     def close(self) -> None:
-        """Have nothing to end."""
+        """Do nothing: there is no process."""

@@ -1,4 +1,4 @@
-"""The real ffmpeg, as a user has it, to make recordings with."""
+"""Run the real ffmpeg, to make and to convert recordings."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ def run_ffmpeg(*arguments: str | Path) -> None:
 
 
 def quiet_flac(path: Path, seconds: int, *, claimed_seconds: int | None = None) -> Path:
-    """Make silence, half a byte of it for a second, that claims its own length or another."""
+    """Write a FLAC of silence, half a byte per second, whose header claims a length."""
     silence = f"anullsrc=channel_layout=mono:sample_rate=1000:duration={seconds}"
     run_ffmpeg("-f", "lavfi", "-i", silence, "-frame_size", "65535", path)
     content = bytearray(path.read_bytes())
@@ -21,3 +21,10 @@ def quiet_flac(path: Path, seconds: int, *, claimed_seconds: int | None = None) 
     content[21:26] = (int.from_bytes(content[21:26]) & ~(2**36 - 1) | samples).to_bytes(5)
     path.write_bytes(content)
     return path
+
+
+def convert(source: Path, folder: Path, seconds: int = 60) -> tuple[ffmpeg.Media, int]:
+    kind = ffmpeg.probe(source)
+    samples = ffmpeg.extract(source, kind, folder / "speech.wav", seconds, lambda: True)
+    ffmpeg.encode(source, kind, folder / "converted", seconds, lambda: True)
+    return kind, samples

@@ -1,4 +1,4 @@
-"""A recording through the real engine, without a service around it."""
+"""Transcribe with the real engine, without a service."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Small pictures, made here."""
+"""Small pictures."""
 
 import struct
 import zlib

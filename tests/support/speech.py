@@ -1,11 +1,9 @@
-"""The recordings in tests/data with their words, and how well a transcript matches them."""
+"""The words of the recordings in tests/data, and how well a transcript matches them."""
 
 import re
-from pathlib import Path
 
 import jiwer
 
-DATA = Path(__file__).parent / "data"
 WORDS = {
     "jfk.wav": "And so my fellow Americans, ask not what your country can do for you, "
     "ask what you can do for your country.",
@@ -26,7 +24,7 @@ def normalise(text: str) -> str:
 
 
 def word_error_rate(said: dict[str, str], heard: dict[str, str]) -> float:
-    """Give the errors over all recordings, by their number of words."""
+    """Return the share of wrong words over all recordings."""
     names = sorted(said)
     return jiwer.wer(
         [normalise(said[name]) for name in names], [normalise(heard[name]) for name in names]

@@ -1,4 +1,4 @@
-"""Finished transcriptions without a run of the engine."""
+"""Completed transcriptions that no engine made."""
 
 import time
 

@@ -1,19 +1,20 @@
-"""HTTP by hand: what no client library would send, and what each would hide."""
+"""HTTP over plain sockets: what client libraries neither send nor show."""
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from tests.conftest import LiveServer
+from tests.support.live import LiveServer
 
 TIMEOUT = 20
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The names in `headers` are in small letters."""
+    """An HTTP response; the names in `headers` are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -21,7 +22,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What a refusal says."""
+        """The text of an error."""
         assert self.headers["content-type"] == "text/plain; charset=utf-8"
         return self.body.decode()
 
@@ -47,7 +48,7 @@ def connected(server: LiveServer, source: str = "127.0.0.1") -> Iterator["Wire"]
 
 
 class Wire:
-    """A connection, and the answers on it one after the other."""
+    """A connection, from which answers are read one by one."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -68,7 +69,7 @@ class Wire:
         return Answer(int(lines[0].split()[1]), headers, body)
 
     def status(self) -> int:
-        """Read the next answer's head alone, for a body that has no end."""
+        """Read the next answer's head alone, and return its status."""
         return int(self._until(b"\r\n\r\n").split()[1])
 
     def asked(self, *parts: bytes) -> Answer:
@@ -76,7 +77,7 @@ class Wire:
         return self.answer()
 
     def is_ended(self) -> bool:
-        """Wait for the other end to say something more or to end, and tell which."""
+        """Wait for more bytes or the end of the connection; return whether it has ended."""
         try:
             while not self._read:
                 self._more()
@@ -95,3 +96,8 @@ class Wire:
         if not received:
             raise EOFError
         self._read += received
+
+
+def login(name: str, password: str) -> bytes:
+    body = json.dumps({"username": name, "password": password}).encode()
+    return head("POST", "/user/login", Content_Length=len(body)) + body

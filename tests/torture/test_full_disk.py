@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import requests
 
-from tests.commands.test_app import run
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.server.test_server import rows
-from tests.torture.clients import MODEL, TOKENS, Client, Site, as_wav, assert_caught, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.disk import MIB, as_mounter, fill, small_disk
-from tests.torture.harness import canary, scale, seeded
+from tests.support.commands import run
+from tests.support.database import rows
+from tests.support.disk import MIB, as_mounter, fill, small_disk
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.harness import Figure, assert_caught, canary, scale, seeded
+from tests.support.recordings import as_wav, sound
+from tests.support.site import MODEL, TOKENS, Client, Site
+from tests.support.waiting import until
 
 DISK, RESERVE = 64 * MIB, 8 * MIB
 ROUNDS = scale(10, 1)
@@ -104,7 +105,7 @@ class Attack:
         self.delete_all_but(before)
 
     def at_conversion(self) -> None:
-        """Let a recording find no room for its WAV, twice, and then no room at all."""
+        """Leave no room for a recording's WAV, twice, and then no room at all."""
         before, tried = set(self.files), set[str]()
         temporary = self.site.storage / "tmp"
 
@@ -126,7 +127,7 @@ class Attack:
         self.delete_all_but(before)
 
     def at_result(self) -> None:
-        """Let an engine finish when nothing can be written down."""
+        """Have an engine finish when nothing can be written."""
         assert self.upload(as_wav(sound(self.random, 1)))
         order = self.order(max(self.files))
         assert order
@@ -220,7 +221,7 @@ def test_a_full_disk_costs_nobody_anything(tmp_path: Path, long: bytes, figure: 
     ("stage", "broken"),
     [("at_conversion", "full disk fails files"), ("in_the_log", "full disk is an accident")],
 )
-def test_a_service_that_blames_others_is_caught(
+def test_the_attack_detects_wrong_blame(
     tmp_path: Path, long: bytes, stage: str, broken: str
 ) -> None:
     assert_caught(lambda: attack(tmp_path / "x", long, stage, broken=broken))

@@ -13,10 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.torture.clients import assert_caught
-from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, scale, seeded
-from tests.torture.traps import SECRET, write_bombs, write_secret, write_slow, write_traps
+from tests.support.harness import FULL, Figure, assert_caught, scale, seeded
+from tests.support.traps import SECRET, write_bombs, write_secret, write_slow, write_traps
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg
 
@@ -28,7 +26,7 @@ BOMB_SECONDS = 15 if FULL else 60
 
 
 class Openings:
-    """Tells whether any process has opened one of the files."""
+    """Detects whether any process has opened one of the files."""
 
     def __init__(self, paths: list[Path]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -160,7 +158,7 @@ def run_unguarded(path: Path, arguments: list[str], *_: Any) -> tuple[int, str]:
     return ended.returncode, ended.stderr.decode(errors="replace")
 
 
-def test_it_is_found_that_ffmpeg_is_not_guarded(
+def test_the_attack_detects_an_unguarded_ffmpeg(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffmpeg, "_run", run_unguarded)
@@ -181,7 +179,7 @@ def test_the_signs_show(
         assert (openings.happened(), ear.calls > 0) == (sign == "opened", sign == "called")
 
 
-def test_it_is_found_that_output_has_no_cap(
+def test_the_attack_detects_output_without_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ffmpeg, "_limit", lambda _: ["-t", "600", "-y"])

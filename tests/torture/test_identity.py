@@ -13,10 +13,10 @@ from typing import Any
 
 import requests
 
-from tests.conftest import PASSWORD
-from tests.torture.clients import MODEL, Site, as_wav, drain, sound
-from tests.torture.conftest import Figure
-from tests.torture.harness import scale, seeded
+from tests.support.harness import Figure, scale, seeded
+from tests.support.recordings import as_wav, sound
+from tests.support.service import PASSWORD
+from tests.support.site import MODEL, Site, drain
 from whisper_service import db
 from whisper_service.commands import check
 from whisper_service.files.storage import Storage

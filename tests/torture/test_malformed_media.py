@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.test_server import rows
-from tests.support.processes import Watched, watch, watched_ones
-from tests.torture.clients import TOKENS, Client, Site, assert_caught, processes_of, until
-from tests.torture.conftest import Figure
-from tests.torture.containers import NAMES, make_seed, mutate
-from tests.torture.harness import FULL, canary, scale, seeded
+from tests.support.database import rows
+from tests.support.harness import FULL, Figure, assert_caught, canary, scale, seeded
+from tests.support.mutations import NAMES, make_seed, mutate
+from tests.support.processes import Watched, processes_of, watch, watched_ones
+from tests.support.site import TOKENS, Client, Site
+from tests.support.waiting import until
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg
 
@@ -119,7 +119,7 @@ def leave_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("break_it", [take_any_code_for_success, leave_what_was_written])
-def test_it_is_found_in_media_to(
+def test_the_attack_detects(
     tmp_path: Path,
     seeds: list[bytes],
     monkeypatch: pytest.MonkeyPatch,
@@ -160,7 +160,7 @@ def upload(client: Client, name: str, content: bytes) -> None:
 
 
 def audit(storage: Path) -> Counter[str]:
-    """Tell how the files ended: only what was transcribed is paid for."""
+    """Return how the files ended; check that only what was transcribed is paid for."""
     outcomes = rows(
         storage,
         "SELECT f.status, t.status, t.samples, -total(l.amount) FROM file f "
@@ -187,5 +187,7 @@ def test_damaged_uploads(tmp_path: Path, seeds: list[bytes], figure: Figure) -> 
 
 
 @canary
-def test_it_is_found_that_refused_uploads_are_kept(tmp_path: Path, seeds: list[bytes]) -> None:
+def test_the_attack_detects_refused_uploads_that_are_kept(
+    tmp_path: Path, seeds: list[bytes]
+) -> None:
     assert_caught(lambda: attack_service(tmp_path, seeds, 8, "refused uploads kept"))

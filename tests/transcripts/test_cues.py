@@ -68,7 +68,7 @@ TRANSCRIPT = of(segment(0.0, 3.5, "First one."), segment(63.5, 3723.256, "Second
         ("lrc", "[00:00.00]First one.\n[01:03.50]Second <b>one</b>."),
     ],
 )
-def test_the_other_formats(name: str, text: str) -> None:
+def test_txt_tsv_and_lrc_are_rendered(name: str, text: str) -> None:
     assert formats.FORMATS[name].render(TRANSCRIPT, Layout()) == {"text": text}
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.conftest import Service
+from tests.support.service import Service
 from whisper_service.tables import ApiToken
 
 

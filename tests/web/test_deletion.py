@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.jobs.test_queue import balance
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.jobs import balance
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.files import conversions
 from whisper_service.files.turns import Turns
 from whisper_service.jobs import checkpoints, queue

@@ -5,7 +5,7 @@ import hashlib
 import re
 from urllib.parse import urljoin
 
-from tests.conftest import Service
+from tests.support.service import Service
 
 KINDS = {
     "css": "text/css",

@@ -4,16 +4,15 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PASSWORD, Api, Service
 from tests.support.accounts import make_admin
-from tests.support.speech import DATA
-from whisper_service import ids
+from tests.support.paths import DATA
+from tests.support.service import PASSWORD, Api, Service
 
 NAME_RULES = (
     "Invalid username. Must be 3-20 characters and contain only "
     "alphanumeric characters, underscores, or hyphens"
 )
-UNKNOWN = ids.uuid7()
+UNKNOWN = "018c5f9a7b2e7a8c9d0e1f2a3b4c5d6e"
 ANN = {"username": "ann", "password": PASSWORD}
 FILE = {"uuid": "{file}", "model": "ggml-tiny.en"}
 

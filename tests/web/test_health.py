@@ -2,29 +2,22 @@
 
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Service
-from tests.jobs.test_queue import submit
 from tests.support.engine import FakeEngine
+from tests.support.jobs import submit
+from tests.support.service import Service
+from tests.support.waiting import until
 from whisper_service import db
 from whisper_service.errors import Cancelled
 from whisper_service.jobs import queue, worker
 from whisper_service.tables import Transcription
 from whisper_service.whisper import engine
 from whisper_service.whisper.engine import Engine
-
-
-def until(check: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def sick(service: Service) -> str:
@@ -67,7 +60,7 @@ def test_a_service_is_well_at_work_and_at_rest(service: Service, held: threading
     assert service.anyone.get("/health") == {"status": "ok"}
 
 
-def test_a_lane_that_stands_still_is_seen(
+def test_a_worker_thread_that_is_stuck_is_reported(
     service: Service, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "QUIET_SECONDS", 1)
@@ -76,7 +69,9 @@ def test_a_lane_that_stands_still_is_seen(
     until(lambda: service.client.get("/api/v1/health").status_code == 200)
 
 
-def test_a_lane_that_has_ended_is_seen(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_thread_that_ended_is_reported(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def end() -> bool:
         raise SystemExit
 
@@ -85,8 +80,8 @@ def test_a_lane_that_has_ended_is_seen(service: Service, monkeypatch: pytest.Mon
     assert sick(service) == "The worker is stuck"
 
 
-def test_an_engine_that_takes_too_long_is_seen(
-    service: Service, tiny_en_model: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_engine_that_takes_too_long_is_reported(
+    service: Service, stub_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
     monkeypatch.setattr(engine, "LATE_SHARE", 0.01)
@@ -95,7 +90,7 @@ def test_an_engine_that_takes_too_long_is_seen(
     slow = Engine()
     service.worker.engines = [slow]
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(slow.ask, tiny_en_model, {}, 60, wanted.is_set)
+        asked = pool.submit(slow.ask, stub_models, {}, 60, wanted.is_set)
         assert sick(service) == "An engine is stuck"
         wanted.clear()
         assert isinstance(asked.exception(20), Cancelled)
@@ -107,7 +102,7 @@ def test_without_its_database_a_service_is_not_well(service: Service) -> None:
     service.anyone.error("GET", "/health", 500)
 
 
-def test_a_request_that_waited_is_no_lane(
+def test_a_request_that_waited_is_not_watched_as_a_worker_thread(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ThreadPoolExecutor(1) as pool:

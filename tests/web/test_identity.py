@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PASSWORD, Api, Service
 from tests.support.interleaving import after
 from tests.support.pictures import PNG
+from tests.support.service import PASSWORD, Api, Service
 from whisper_service.accounts import passwords
 from whisper_service.tables import ApiToken, File, Session, Transcription, User
 from whisper_service.web import auth

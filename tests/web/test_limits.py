@@ -40,7 +40,7 @@ def succeed(limit: FailedLoginLimiter, key: str = "ann") -> None:
         pass
 
 
-def test_so_many_failures_a_minute(clock: Clock) -> None:
+def test_failures_per_minute_are_limited(clock: Clock) -> None:
     limit = FailedLoginLimiter(3)
     for _ in range(3):
         fail(limit)
@@ -133,7 +133,7 @@ def test_an_address_counts_as_its_network(address: str, network: str) -> None:
     assert network_of(address) == network
 
 
-def test_places_in_all_and_of_one_key() -> None:
+def test_concurrency_is_limited_in_all_and_per_key() -> None:
     limit = ConcurrencyLimit(3, 2)
     assert [limit.acquire("ann") for _ in range(3)] == [True, True, False]
     assert [limit.acquire("bob") for _ in range(2)] == [True, False]

@@ -11,9 +11,10 @@ import pytest
 import srt
 import webvtt
 
-from tests.conftest import LiveServer, start_server
-from tests.server.test_server import Client, rows
-from tests.support.speech import DATA, WORDS, word_error_rate
+from tests.support.database import rows
+from tests.support.live import Client, LiveServer, start_server
+from tests.support.paths import DATA
+from tests.support.speech import WORDS, word_error_rate
 
 JFK = DATA / "jfk.wav"
 SHORT = DATA / "austen-0880.wav"
@@ -47,7 +48,7 @@ def wer(name: str, heard: str) -> float:
     return word_error_rate({name: WORDS[name]}, {name: heard})
 
 
-def test_a_recording_in_every_format(client: openai.OpenAI, user: Client) -> None:
+def test_a_recording_is_transcribed_in_every_format(client: openai.OpenAI, user: Client) -> None:
     assert wer(JFK.name, transcribe(client, JFK).text) <= 0.1
     assert wer(JFK.name, transcribe(client, JFK, response_format="text")) <= 0.1
     cues = list(srt.parse(transcribe(client, JFK, response_format="srt")))
@@ -90,7 +91,7 @@ def test_its_options_are_taken_and_unknown_ones_left(client: openai.OpenAI) -> N
     assert wer(JFK.name, answer.text) <= 0.1
 
 
-def test_models(client: openai.OpenAI) -> None:
+def test_models_are_listed(client: openai.OpenAI) -> None:
     assert {"whisper-1", "ggml-tiny.en"} <= {model.id for model in client.models.list()}
     assert client.models.retrieve("whisper-1").object == "model"
     with pytest.raises(openai.NotFoundError) as error:

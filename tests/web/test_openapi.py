@@ -15,12 +15,7 @@ from schemathesis.core.errors import SchemathesisError
 from werkzeug.http import HTTP_STATUS_CODES
 
 import whisper_service
-from tests.conftest import Service
-from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
-from tests.torture.harness import scale
-from tests.torture.world import World
-from tests.web.conformance import (
+from tests.support.conformance import (
     IN_WORDS,
     JSON,
     close,
@@ -30,6 +25,10 @@ from tests.web.conformance import (
     resolve,
     walk,
 )
+from tests.support.engine import FakeEngine
+from tests.support.paths import DATA
+from tests.support.service import Service
+from tests.support.world import World
 from whisper_service import billing
 from whisper_service.accounts import passwords, users
 from whisper_service.errors import ServiceError
@@ -39,33 +38,31 @@ from whisper_service.transcripts import formats
 from whisper_service.web import admin, auth, openai, params, serializers, transcriptions
 from whisper_service.whisper import languages, options
 
-REQUESTS = scale(60, 6)  # valid and invalid ones, to each operation
 # Where the document repeats a constant of the code.
-CONSTANTS = [
-    ("parameters/Page/schema/maximum", params.MAX_PAGE),
-    ("parameters/Limit/schema/maximum", params.MAX_LIMIT),
-    ("parameters/MaxLineWidth/schema/maximum", transcriptions.MAX_LINE_WIDTH),
-    ("parameters/MaxLineCount/schema/maximum", transcriptions.MAX_LINE_COUNT),
-    ("schemas/Pagination/properties/limit/maximum", params.MAX_LIMIT),
-    ("schemas/Username/pattern", f"^[A-Za-z0-9_-]{{3,{users.MAX_USERNAME}}}$"),
-    ("schemas/NewPassword/maxLength", passwords.MAX_LENGTH),
-    ("schemas/TokenBalance/maximum", billing.MAX_BALANCE),
-    ("schemas/PriceMultiplier/maximum", admin.MAX_MULTIPLIER),
-    ("schemas/NewFilename/properties/filename/maxLength", filenames.MAX_LENGTH),
-    ("schemas/Language/enum", ["auto", *sorted(languages.CODES)]),
-    ("schemas/Format/enum", list(formats.FORMATS)),
-    ("schemas/OrderedFormat/enum", list(formats.ORDERED)),
-    ("schemas/Order/properties/prompt/maxLength", options.MAX_PROMPT),
-    ("schemas/Order/properties/temperature/maximum", options.MAX_TEMPERATURE),
-    ("schemas/OpenAiTranscriptionForm/properties/temperature/maximum", options.MAX_TEMPERATURE),
-    ("schemas/OpenAiTranslationForm/properties/temperature/maximum", options.MAX_TEMPERATURE),
-    ("schemas/OpenAiTranscriptionForm/properties/model/examples", [openai.DEFAULT_MODEL]),
-    ("schemas/OpenAiResponseFormat/enum", list(openai.RESPONSE_FORMATS)),
-    (
-        "schemas/OpenAiPrompt/description",
-        f"Only the last {options.MAX_PROMPT} characters are used.",
+CONSTANTS: JSON = {
+    "parameters/Page/schema/maximum": params.MAX_PAGE,
+    "parameters/Limit/schema/maximum": params.MAX_LIMIT,
+    "parameters/MaxLineWidth/schema/maximum": transcriptions.MAX_LINE_WIDTH,
+    "parameters/MaxLineCount/schema/maximum": transcriptions.MAX_LINE_COUNT,
+    "schemas/Pagination/properties/limit/maximum": params.MAX_LIMIT,
+    "schemas/Username/pattern": f"^[A-Za-z0-9_-]{{3,{users.MAX_USERNAME}}}$",
+    "schemas/NewPassword/maxLength": passwords.MAX_LENGTH,
+    "schemas/TokenBalance/maximum": billing.MAX_BALANCE,
+    "schemas/PriceMultiplier/maximum": admin.MAX_MULTIPLIER,
+    "schemas/NewFilename/properties/filename/maxLength": filenames.MAX_LENGTH,
+    "schemas/Language/enum": ["auto", *sorted(languages.CODES)],
+    "schemas/Format/enum": list(formats.FORMATS),
+    "schemas/OrderedFormat/enum": list(formats.ORDERED),
+    "schemas/Order/properties/prompt/maxLength": options.MAX_PROMPT,
+    "schemas/Order/properties/temperature/maximum": options.MAX_TEMPERATURE,
+    "schemas/OpenAiTranscriptionForm/properties/temperature/maximum": options.MAX_TEMPERATURE,
+    "schemas/OpenAiTranslationForm/properties/temperature/maximum": options.MAX_TEMPERATURE,
+    "schemas/OpenAiTranscriptionForm/properties/model/examples": [openai.DEFAULT_MODEL],
+    "schemas/OpenAiResponseFormat/enum": list(openai.RESPONSE_FORMATS),
+    "schemas/OpenAiPrompt/description": (
+        f"Only the last {options.MAX_PROMPT} characters are used."
     ),
-]
+}
 
 
 @pytest.fixture
@@ -80,7 +77,7 @@ def world(service: Service, tmp_path: Path) -> Any:
     world.close()
 
 
-def test_it_is_an_openapi_document(document: JSON) -> None:
+def test_the_description_is_valid_openapi(document: JSON) -> None:
     check_form(document)
 
 
@@ -103,50 +100,55 @@ def check_form(document: JSON) -> None:
 
 
 @pytest.mark.parametrize("name", ["getUser", "Uuid"])
-def test_a_mistake_in_its_form_is_found(document: JSON, name: str) -> None:
+def test_the_test_detects_an_invalid_document(document: JSON, name: str) -> None:
     broken = json.loads(json.dumps(document).replace(f'"{name}"', '"listFiles"'))
     with pytest.raises((AssertionError, SchemathesisError)):
         check_form(broken)
 
 
-def test_its_examples_are_valid(document: JSON) -> None:
+def examples(part: JSON) -> list[Any]:
+    """Return the examples of a schema, which are a list, or of a media type: one, or several."""
+    found = part.get("examples", [])
+    if isinstance(found, dict):
+        found = [example["value"] for example in found.values()]
+    return [*found, *([part["example"]] if "example" in part else [])]
+
+
+def test_the_examples_match_their_schemas(document: JSON) -> None:
     checked = 0
-    for found in walk(inlined(document)):
-        schema = found.get("schema", found)
-        examples = found.get("examples", [])
-        if isinstance(examples, dict):
-            examples = [example["value"] for example in examples.values() if "value" in example]
-        for example in [*examples, *([found["example"]] if "example" in found else [])]:
+    for part in walk([inlined(document)["paths"], document["components"]["schemas"]]):
+        schema = part.get("schema", part)
+        for example in examples(part):
             jsonschema_rs.validate({**schema, "components": document["components"]}, example)
             checked += 1
     assert checked >= 200
 
 
-@pytest.mark.parametrize(("path", "value"), CONSTANTS)
-def test_it_repeats_the_constants_of_the_code(document: JSON, path: str, value: object) -> None:
-    assert resolve(document, f"#/components/{path}") == value
+def test_the_description_repeats_the_constants_of_the_code(document: JSON) -> None:
+    assert {path: resolve(document, f"#/components/{path}") for path in CONSTANTS} == CONSTANTS
 
 
-def test_the_parameters_and_types_of_a_transcription(document: JSON) -> None:
+def test_a_transcription_has_the_limits_and_types_of_the_code(document: JSON) -> None:
     operation = inlined(document)["paths"]["/api/v1/transcribe/{uuid}"]["get"]
     maximum = {item["name"]: item["schema"].get("maximum") for item in operation["parameters"]}
     assert maximum["limit"] == params.MAX_LIMIT
     assert maximum["wait"] == transcriptions.MAX_WAIT
-    types = {format.content_type for format in formats.FORMATS.values()}
+    types = {shown.content_type for shown in formats.FORMATS.values()}
     assert operation["responses"]["200"]["content"].keys() == types
 
 
 def sentences(document: JSON) -> set[str]:
-    """Collect the examples of all error responses."""
+    """Collect the examples of all error responses. Each of them has some."""
     found = set()
     for operation in operations(inlined(document)):
         for status, response in operation["responses"].items():
             for content in response.get("content", {}).values() if int(status) >= 400 else ():
-                assert ("example" in content) != ("examples" in content)
-                named = content.get("examples", {"": {"value": content.get("example")}})
-                found |= {json.dumps(example["value"]) for example in named.values()}
-    values = map(json.loads, found)
-    return {value if isinstance(value, str) else value["error"]["message"] for value in values}
+                assert examples(content)
+                found |= {
+                    example if isinstance(example, str) else example["error"]["message"]
+                    for example in examples(content)
+                }
+    return found
 
 
 def patterns() -> Iterator[str]:
@@ -161,7 +163,7 @@ def patterns() -> Iterator[str]:
                 yield "".join(re.escape(text) if isinstance(text, str) else ".+" for text in texts)
 
 
-def test_its_error_sentences_are_in_the_code(document: JSON) -> None:
+def test_the_code_raises_every_error_of_the_description(document: JSON) -> None:
     found = sentences(document)
     assert len(found) >= 60
     raised = re.compile("|".join(set(patterns())))
@@ -185,7 +187,7 @@ def routes_of_app(service: Service) -> set[str]:
     }
 
 
-def test_it_has_the_routes_of_the_service(document: JSON, service: Service) -> None:
+def test_the_description_has_every_route(document: JSON, service: Service) -> None:
     assert routes_of(document) == routes_of_app(service)
 
 
@@ -203,7 +205,7 @@ def test_only_plurals_are_deprecated(document: JSON) -> None:
     }
 
 
-def test_it_depends_on_the_settings(document: JSON, service: Service) -> None:
+def test_the_description_shows_the_settings(document: JSON, service: Service) -> None:
     auth = service.settings.auth
     password = document["components"]["schemas"]["NewPassword"]
     assert password["minLength"] == auth.password_min_length
@@ -212,7 +214,9 @@ def test_it_depends_on_the_settings(document: JSON, service: Service) -> None:
     assert files["maxItems"] == service.settings.limits.files_per_request
 
 
-def test_a_transcription_is_as_written_at_all_times(service: Service, document: JSON) -> None:
+def test_a_transcription_matches_the_description_in_every_status(
+    service: Service, document: JSON
+) -> None:
     ann = service.register()
     (file,) = ann.upload(DATA / "austen-0880.wav")
     order = {"uuid": file["uuid"], "model": "ggml-tiny.en", "word_timestamps": True}
@@ -238,8 +242,10 @@ def test_a_transcription_is_as_written_at_all_times(service: Service, document: 
             assert not jsonschema_rs.is_valid(reference, {**answer, "more": 1})
 
 
-def test_all_answers_are_as_written(world: World) -> None:
-    statuses = conform(world, REQUESTS)
+@pytest.mark.parametrize("requests", [6, pytest.param(60, marks=pytest.mark.torture)])
+def test_all_answers_match_the_description(world: World, requests: int) -> None:
+    """Valid and invalid requests are sent to each operation."""
+    statuses = conform(world, requests)
     # What is sent comes far. Only where more is wanted than a schema can say may all be refused.
     refused = {name for (name, valid), seen in statuses.items() if valid and min(seen) >= 400}
     assert {name.removesuffix("AtPlural") for name in refused} < IN_WORDS.keys()
@@ -266,7 +272,8 @@ FAULTS: dict[str, tuple[str, object, str, Callable[..., Any]]] = {
 FILE = serializers.file
 
 
-def test_an_answer_that_is_not_as_written_is_found(
+@pytest.mark.torture
+def test_the_test_detects_answers_that_break_the_description(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fault, (name, module, attribute, broken) in FAULTS.items():

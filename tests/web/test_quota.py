@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
 from tests.support.ffmpeg import run_ffmpeg
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import db
 from whisper_service.files import ffmpeg, quota, uploads
 from whisper_service.files.storage import Storage

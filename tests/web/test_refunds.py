@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.jobs.test_queue import balance, claim, statuses, submit
 from tests.support.accounts import make_admin
 from tests.support.engine import FakeEngine
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.jobs import balance, claim, statuses, submit
+from tests.support.service import Api, Service
 from whisper_service.errors import Cancelled
 from whisper_service.jobs import queue
 from whisper_service.tables import LedgerEntry, Transcription, User

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.jobs.test_queue import statuses, submit
-from tests.support.speech import DATA
+from tests.support.jobs import statuses, submit
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import config, db
 from whisper_service.config import Config
 from whisper_service.jobs import queue
@@ -23,7 +23,7 @@ def ann(service: Service) -> Api:
     return service.register("ann")
 
 
-def test_a_file_has_so_many_unfinished_transcriptions(service: Service, ann: Api) -> None:
+def test_unfinished_transcriptions_per_file_are_limited(service: Service, ann: Api) -> None:
     submit(service, ann, format=["srt", "vtt", "verbose_json"])
     body = {"uuid": Transcription.get().file_uuid, "model": "ggml-tiny.en"}
     message = ann.error(
@@ -39,7 +39,7 @@ def test_a_file_has_so_many_unfinished_transcriptions(service: Service, ann: Api
     ann.post("/transcribe", body)
 
 
-def test_a_user_has_so_many_unfinished_transcriptions(service: Service, ann: Api) -> None:
+def test_unfinished_transcriptions_per_user_are_limited(service: Service, ann: Api) -> None:
     for name in ("jfk.wav", "austen-0880.wav"):
         submit(service, ann, DATA / name, format=["srt", "vtt", "verbose_json"])
     (file,) = ann.upload(DATA / "austen-0890.wav")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conftest import Api, Service
 from tests.support.interleaving import after
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.commands import check
 from whisper_service.errors import NotFound
 from whisper_service.files import ffmpeg, uploads

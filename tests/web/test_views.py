@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.conftest import Api, Service
 from tests.support.engine import FakeEngine
-from tests.support.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.jobs.queue import Job
 from whisper_service.tables import LedgerEntry
 from whisper_service.whisper.options import Options
@@ -72,7 +72,7 @@ def test_lines_are_broken_as_asked(service: Service, done: str) -> None:
         ("download=perhaps", "download must be true or false"),
     ],
 )
-def test_a_view_that_makes_no_sense(service: Service, done: str, query: str, message: str) -> None:
+def test_an_invalid_view_is_refused(service: Service, done: str, query: str, message: str) -> None:
     assert service.anyone.error("GET", f"/transcribe/{done}?{query}", 400).startswith(message)
 
 
@@ -117,7 +117,7 @@ def test_options_reach_the_engine_and_are_transcripts_of_their_own(
         ({"format": "txt"}, "Invalid format: txt. Must be one of: verbose_json, srt, vtt"),
     ],
 )
-def test_options_that_make_no_sense(ann: Api, fields: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(ann: Api, fields: dict[str, object], message: str) -> None:
     (file,) = ann.upload(DATA / "austen-0880.wav")
     body = {"uuid": file["uuid"], "model": "ggml-tiny.en", **fields}
     assert ann.error("POST", "/transcribe", 400, body) == message

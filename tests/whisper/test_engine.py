@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,11 @@ from pathlib import Path
 import pytest
 import srt
 import webvtt
-import whisper_service.engine
 
+import whisper_service.whisper.engine
 from tests.support.hearing import hear
-from tests.support.speech import DATA, WORDS, word_error_rate
+from tests.support.paths import DATA
+from tests.support.speech import WORDS, word_error_rate
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.transcripts import formats
@@ -125,13 +125,14 @@ def test_a_bad_model_is_an_error_and_the_next_job_runs(
 
 
 VANISHING = """
-from whisper_service import ggml, whisper_cpp
+from whisper_service.models import ggml
+from whisper_service.whisper import engine_process
 check = ggml.check
 def check_and_remove(path):
     check(path)
     path.unlink()
 ggml.check = check_and_remove
-whisper_cpp.main()
+engine_process.main()
 """
 
 
@@ -141,7 +142,7 @@ def test_a_model_that_is_gone_once_it_was_checked_is_no_crash(
     model = tmp_path / "model.bin"
     os.link(tiny_en_model, model)
     with monkeypatch.context() as broken:
-        broken.setattr(whisper_service.engine, "PROGRAM", [sys.executable, "-c", VANISHING])
+        broken.setattr(whisper_service.whisper.engine, "PROGRAM", [sys.executable, "-c", VANISHING])
         with pytest.raises(ServiceError, match="The model could not be loaded"):
             engine.ask(model, REQUEST, 60, lambda: True)
     assert hear(engine, tiny_en_model, SHORT).text
@@ -160,16 +161,12 @@ def test_a_killed_process_is_noticed_and_replaced(engine: Engine, tiny_en_model:
     assert engine.loads == 2
 
 
-def test_a_job_that_nobody_wants_ends_within_two_seconds(
-    engine: Engine, tiny_en_model: Path
-) -> None:
+def test_a_cancelled_job_ends_the_engine_that_hangs(engine: Engine, tiny_en_model: Path) -> None:
     hear(engine, tiny_en_model, SHORT)
     process = process_of(engine)
     os.kill(process, signal.SIGSTOP)
-    started = time.monotonic()
     with pytest.raises(Cancelled):
         engine.ask(tiny_en_model, REQUEST, 60, lambda: False)
-    assert time.monotonic() - started < 2
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
 

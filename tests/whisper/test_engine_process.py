@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.speech import DATA, WORDS
+from tests.support.paths import DATA
+from tests.support.speech import WORDS
 from whisper_service.errors import ServiceError
 from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.models import ggml

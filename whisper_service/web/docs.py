@@ -54,7 +54,7 @@ page: Blueprint = get_swaggerui_blueprint(
 
 @cache
 def document(config: Config) -> JSON:
-    """Return the OpenAPI document of a service with these settings. It must not be modified."""
+    """Return the OpenAPI document of a service with these settings. Callers must not modify it."""
     document: JSON = yaml.safe_load(DOCUMENT.read_text())
     schemas = document["components"]["schemas"]
     schemas["NewPassword"] |= _password_rules(config.auth)
@@ -80,16 +80,16 @@ def _plural_paths(paths: JSON) -> Iterator[tuple[str, JSON]]:
     for path, item in paths.items():
         for singular, plural in PLURALS.items():
             if path == singular or path.startswith(f"{singular}/"):
-                alias = {"deprecated": True, "description": f"An alias of `{path}`."}
-                yield (
-                    path.replace(singular, plural),
-                    {
-                        method: operation
-                        | alias
-                        | {"operationId": f"{operation['operationId']}AtPlural"}
-                        for method, operation in item.items()
-                    },
-                )
+                aliases = {method: _alias(path, operation) for method, operation in item.items()}
+                yield plural + path.removeprefix(singular), aliases
+
+
+def _alias(path: str, operation: JSON) -> JSON:
+    return operation | {
+        "operationId": f"{operation['operationId']}AtPlural",
+        "description": f"An alias of `{path}`.",
+        "deprecated": True,
+    }
 
 
 @public.get("/openapi.json")

@@ -1,4 +1,4 @@
-"""Small disks to fill."""
+"""Small disks."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ BALLAST = "ballast"
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """Mount a file system of so many bytes. The test is skipped where that cannot be done."""
+    """Mount a file system of `size` bytes. Skips the test where that is impossible."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
@@ -46,7 +46,7 @@ def as_mounter(request: pytest.FixtureRequest) -> None:
 
 
 def fill(disk: Path, leave: int = 0) -> Path:
-    """Fill a disk up to so many bytes, with a file that can be removed again."""
+    """Fill a disk until `leave` bytes are free, with a file that can be removed."""
     ballast = disk / BALLAST
     status = os.statvfs(disk)
     size = max(0, status.f_bavail * status.f_frsize - leave)

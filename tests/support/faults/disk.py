@@ -1,4 +1,4 @@
-"""Ways to break what the service does on a full disk."""
+"""Faults in what the service does on a full disk."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from whisper_service.tables import File
 
 
 def blame_the_file() -> None:
-    """Take a recording that found no room for one that cannot be decoded."""
+    """Report a recording that found no room as one that cannot be decoded."""
     has_room = Storage.has_room
     Storage.has_room = lambda storage, size=0: size == 0 or has_room(storage, size)
     ffmpeg.NO_ROOM.clear()

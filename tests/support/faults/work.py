@@ -1,4 +1,4 @@
-"""Ways to break the worker's side of the service."""
+"""Faults in the worker."""
 
 from collections.abc import Callable
 

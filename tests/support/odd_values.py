@@ -1,4 +1,4 @@
-"""What is trouble somewhere: numbers, texts, names, headers and bodies."""
+"""Values that cause trouble somewhere: numbers, texts, names, headers and bodies."""
 
 # Numbers and texts of JSON that are trouble somewhere, as they are written in a body.
 ODD_JSON = [

@@ -1,4 +1,4 @@
-"""A service in this process with one of everything, and requests that are put to it."""
+"""A service in this process with one of everything, and requests to it."""
 
 import io
 import re
@@ -11,10 +11,10 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.routing import Rule
 
-from tests.conftest import Service
-from tests.files.test_ffmpeg import run_ffmpeg
 from tests.support.accounts import make_admin
-from tests.support.speech import DATA
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.paths import DATA
+from tests.support.service import Service
 from whisper_service import db
 from whisper_service.tables import ApiToken, Transcription, User
 from whisper_service.web.limits import FailedLoginLimiter, RateLimit
@@ -32,7 +32,7 @@ class Request:
     body: bytes = b""
 
     def environ(self) -> dict[str, Any]:
-        """Build what a WSGI server makes of it."""
+        """Return the environment that a WSGI server makes of it."""
         environ = {
             "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": "",
@@ -61,12 +61,12 @@ class Request:
 
 
 def _latin(text: str) -> str:
-    """Turn text into the bytes that are sent, and those into what WSGI calls a string."""
+    """Encode text as WSGI does: its bytes as Latin-1."""
     return text.encode().decode("latin-1")
 
 
 class World:
-    """A service with one of everything, put back after each request that changed something."""
+    """A service with one of everything, restored after each request that changed something."""
 
     def __init__(self, service: Service, folder: Path) -> None:
         self.service = service
@@ -115,7 +115,7 @@ class World:
 
     @property
     def routes(self) -> list[tuple[Rule, str]]:
-        """List the service's own, without those that would wait for a worker."""
+        """List the API's routes, without those that would wait for a worker."""
         return [
             (rule, method)
             for rule in sorted(self.app.url_map.iter_rules(), key=str)

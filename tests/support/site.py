@@ -1,31 +1,26 @@
-"""A service that is ended and started again on one storage folder, and clients that go on."""
+"""A service that is restarted on one storage folder, and clients that outlive it."""
 
-import io
-import os
 import subprocess
 import threading
-import time
-import wave
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from typing import Any, Self
 
-import pytest
 import requests
 
-from tests.conftest import PASSWORD, LiveServer, launch
-from tests.models.test_ggml import TINY
-from tests.server.test_server import rows
-from tests.torture.harness import program, scale, start
+from tests.support.database import rows
+from tests.support.harness import program, scale, start
+from tests.support.live import LiveServer, launch
+from tests.support.models import TINY
+from tests.support.recordings import as_wav
+from tests.support.service import PASSWORD
+from tests.support.waiting import INTERVAL, until
 
-RATE = 16_000
 TOKENS = 1_000_000
 MODEL = "ggml-unheard"  # no weights: the fake engine reads none
 SECONDS = 60.0
 DRAIN_SECONDS = scale(300, 60)
-LOOK_SECONDS = 0.02
 QUICK = {
     "WHISPER_SERVICE_AUTH_BCRYPT_COST": "4",
     "WHISPER_SERVICE_BILLING_INITIAL_TOKEN_BALANCE": str(TOKENS),
@@ -37,7 +32,7 @@ class Over(Exception):
 
 
 class Site:
-    """Where the service is now. Clients wait here while there is none.
+    """A service that is stopped and restarted; its clients wait while it is down.
 
     `seconds` is how long the engine takes for a task, from the next start on; `broken` names a
     fault; `environ` is what else the service gets to know.
@@ -73,7 +68,7 @@ class Site:
         self._is_up.set()
 
     def start_in_vain(self, seconds: float) -> None:
-        """Start the service and kill it after so many seconds, be it ready or not."""
+        """Start the service and kill it after some seconds, whether it is ready or not."""
         how = {"program": program(self._broken), **self._environ}
         process = launch(self.storage, self._models, **how)
         assert process.stdout
@@ -88,7 +83,7 @@ class Site:
         server.process.wait()
 
     def stop(self, seconds: float = 30) -> int:
-        """End the service in order, within so many seconds, and return its exit code."""
+        """Terminate the service, wait at most some seconds, and return its exit code."""
         self.terminate()
         return self.wait(seconds)
 
@@ -113,8 +108,8 @@ class Site:
         return self.server.process.pid
 
     def url(self) -> str:
-        """Wait for the service to be up. Raises Over when the attack ends."""
-        while not self._is_up.wait(LOOK_SECONDS):
+        """Return the service's URL once it is up. Raises Over when the attack ends."""
+        while not self._is_up.wait(INTERVAL):
             if self.over.is_set():
                 raise Over
         return self._url
@@ -131,7 +126,7 @@ class Site:
 
 
 class Client:
-    """A user who asks again whenever the service went away before it had answered."""
+    """A user who repeats a request whenever the service went away before its answer."""
 
     def __init__(self, site: Site, name: str) -> None:
         self.site = site
@@ -180,29 +175,6 @@ class Client:
         self._http.close()
 
 
-def sound(random: Random, seconds: float) -> bytes:
-    """Make samples of noise that nobody else has, as Whisper hears them."""
-    return random.randbytes(2 * int(seconds * RATE))
-
-
-def as_wav(samples: bytes) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(RATE)
-        writer.writeframes(samples)
-    return file.getvalue()
-
-
-def until(check: Callable[[], Any], seconds: float = SECONDS) -> None:
-    """Ask again and again until the answer is yes. Raises AssertionError when it stays no."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(LOOK_SECONDS)
-
-
 def drain(storage: Path) -> None:
     """Wait until nothing is left to convert or to transcribe."""
     todo = (
@@ -212,22 +184,10 @@ def drain(storage: Path) -> None:
     until(lambda: not rows(storage, todo), DRAIN_SECONDS)
 
 
-def processes_of(storage: Path) -> list[int]:
-    """Find who works for a storage folder: by arguments, environment or an open file."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-            opened = [str(link.readlink()) for link in (entry / "fd").iterdir()]
-        except OSError:  # it has ended
-            continue
-        ours = os.fsencode(storage) in told or any(str(storage) in path for path in opened)
-        if ours and int(entry.name) != os.getpid():
-            found.append(int(entry.name))
-    return found
+@dataclass
+class Promises:
+    """What the service has acknowledged: files with their samples, transcriptions, sessions."""
 
-
-def assert_caught(attack: Callable[[], object]) -> None:
-    """Run an attack on a service that is broken: it has to find that out."""
-    with pytest.raises(AssertionError):
-        attack()
+    sounds: dict[str, bytes] = field(default_factory=dict)
+    orders: list[str] = field(default_factory=list)
+    sessions: list[str] = field(default_factory=list)

@@ -1,6 +1,5 @@
 """Requests made from the document, and whether their answers are what it says."""
 
-import json
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,9 +13,9 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.conftest import PASSWORD
-from tests.torture.harness import SEED
-from tests.torture.world import OTHER, RECORDING, World
+from tests.support.harness import SEED
+from tests.support.service import PASSWORD
+from tests.support.world import OTHER, RECORDING, World
 from whisper_service.web import docs
 
 JSON = dict[str, Any]

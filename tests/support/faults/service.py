@@ -1,4 +1,4 @@
-"""The service as `app.py` starts it, with the engine and the fault that are asked for.
+"""The service as `app.py` starts it, with an engine and a fault that are given as arguments.
 
 DOOR_SECONDS says how long a request's head may take, and how often its body's pace is looked at,
 ENGINE_SECONDS how long an engine may take for a task.
@@ -9,26 +9,26 @@ import sys
 from collections.abc import Callable
 
 import app
-from tests.torture import disk_faults, job_faults, web_faults, work_faults
+from tests.support.faults import disk, jobs, web, work
 from whisper_service.whisper import engine
 
 # Each breaks the service in one way, for an attack to find.
 FAULTS: dict[str, Callable[[], None]] = {
-    **disk_faults.FAULTS,
-    **job_faults.FAULTS,
-    **web_faults.FAULTS,
-    **work_faults.FAULTS,
+    **disk.FAULTS,
+    **jobs.FAULTS,
+    **web.FAULTS,
+    **work.FAULTS,
 }
 
 
 def main() -> int:
     kind, broken = sys.argv[1:]
     if kind == "fake":
-        engine.PROGRAM = [sys.executable, "-m", "tests.torture.fake_engine"]
+        engine.PROGRAM = [sys.executable, "-m", "tests.support.fake_engine"]
     if seconds := os.environ.get("DOOR_SECONDS"):
-        web_faults.set_deadlines(float(seconds))
+        web.set_deadlines(float(seconds))
     if seconds := os.environ.get("ENGINE_SECONDS"):
-        work_faults.set_limit(float(seconds))
+        work.set_limit(float(seconds))
     if broken:
         FAULTS[broken]()
     sys.argv[1:] = []

@@ -1,13 +1,13 @@
-"""Small files of every container that is served, made by the real ffmpeg, and what spoils them."""
+"""Small files in every container, made by the real ffmpeg, and ways to damage them."""
 
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from tests.files.test_containers import AUDIO, MORE_AUDIO, MORE_VIDEOS, VIDEOS
-from tests.files.test_ffmpeg import run_ffmpeg
-from tests.support.speech import DATA
+from tests.support.containers import AUDIO, MORE_AUDIO, MORE_VIDEOS, VIDEOS
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.paths import DATA
 
 SECONDS = "0.8"
 SOUND = ["-i", str(DATA / "austen-0930.wav")]
@@ -36,7 +36,7 @@ def flip(random: Random, seed: bytes, _: bytes) -> bytes:
 
 
 def flip_head(random: Random, seed: bytes, other: bytes) -> bytes:
-    """Damage the beginning, where most containers tell of their streams."""
+    """Damage the beginning, where most containers describe their streams."""
     head = min(len(seed), 600)
     return flip(random, seed[:head], other) + seed[head:]
 
@@ -64,7 +64,7 @@ def blank(random: Random, seed: bytes, _: bytes) -> bytes:
 
 
 def lie(random: Random, seed: bytes, _: bytes) -> bytes:
-    """Write great and odd numbers where lengths, rates, sizes and counts may stand."""
+    """Write large and odd numbers where lengths, rates, sizes and counts may be."""
     content = bytearray(seed)
     reach = random.choice((100, 1000, len(content)))
     for _ in range(random.choice((1, 2, 8))):
@@ -88,7 +88,7 @@ MUTATIONS: list[Callable[[Random, bytes, bytes], bytes]] = [
 
 
 def mutate(random: Random, seeds: list[bytes]) -> bytes:
-    """Spoil one of the files, mostly in one way."""
+    """Damage one of the files, mostly in one way."""
     content = random.choice(seeds)
     for _ in range(random.choice((1, 1, 1, 2))):
         content = random.choice(MUTATIONS)(random, content, random.choice(seeds)) or b"\0"

@@ -1,4 +1,4 @@
-"""Ways to break the web's side of the service."""
+"""Faults in the web and the server."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def set_deadlines(seconds: float) -> None:
 
 
 def wait_for_ever() -> None:
-    """Have as few connections as waitress by itself, and no deadlines either."""
+    """Allow as few connections as waitress does by default, and no deadlines."""
     set_deadlines(math.inf)
     server.MAX_CONNECTIONS = 100
 
@@ -30,7 +30,7 @@ def know_names() -> None:
 
 
 def trust_ids() -> None:
-    """Let what is no id fail as nobody expects."""
+    """Raise an unexpected error for a malformed id."""
     ids.parse = lambda text: UUID(text).hex
 
 

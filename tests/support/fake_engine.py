@@ -1,6 +1,6 @@
-"""An engine's process that hears "Hello world." in everything, FAKE_SECONDS after it was asked.
+"""An engine's process that returns "Hello world." for everything, after FAKE_SECONDS.
 
-It comes to grief over recordings of certain lengths.
+It fails on recordings of certain lengths.
 """
 
 import os

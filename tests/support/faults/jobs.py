@@ -1,4 +1,4 @@
-"""Ways to break the work on uploads and jobs, and the end of the service."""
+"""Faults in uploads, in jobs, and at shutdown."""
 
 import os
 import threading
@@ -29,7 +29,7 @@ def charge_apart() -> None:
 
 
 def place_later() -> None:
-    """Let an upload wait for its name, and those who want to read it wait for it."""
+    """Place an upload a second later, and have its readers wait for it."""
     place, probe = Storage.place, ffmpeg.probe
 
     def later(storage: Storage, source: Path, target: Path) -> None:
@@ -85,7 +85,7 @@ def leak_descriptors() -> None:
 
 
 def leave_temporary() -> None:
-    """Leave a file behind for each recording."""
+    """Leave a temporary file for each recording."""
     encode = ffmpeg.encode
 
     def leaving(source: Path, kind: ffmpeg.Media, converted: Path, *more: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a crowd of clients came to."""
+"""Load from a crowd of clients."""
 
 import json
 import subprocess
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.conftest import ROOT
-from tests.torture.crowd import Asked, Kind, Plan
-from tests.torture.harness import SEED, scale
+from tests.support.crowd import Asked, Kind, Plan
+from tests.support.harness import SEED, scale
+from tests.support.paths import ROOT
 
 
 def kind(name: str, weight: int, request: bytes) -> Kind:
@@ -30,15 +30,15 @@ class Result:
         return Counter(asked.status for asked in self.asked if kind in {"", asked.kind})
 
     def percentile(self, percent: float, kind: str = "") -> float:
-        """Give the milliseconds within which so many percent of the answers came."""
+        """Return the milliseconds within which a percentage of the answers came."""
         times = sorted(asked.milliseconds for asked in self.asked if kind in {"", asked.kind})
         return times[min(len(times) - 1, int(len(times) * percent / 100))]
 
 
 @contextmanager
 def loaded(plan: Plan) -> Iterator[Result]:
-    """Have the clients ask while the caller does something; then wait for their result."""
-    command = [sys.executable, "-m", "tests.torture.crowd"]
+    """Run the clients while the caller does something; then wait for their result."""
+    command = [sys.executable, "-m", "tests.support.crowd"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     result = Result()
     with subprocess.Popen(command, cwd=ROOT, **pipes) as process:

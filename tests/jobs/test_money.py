@@ -24,10 +24,9 @@ from hypothesis.stateful import (
 )
 from peewee import IntegrityError
 
-from tests.conftest import PASSWORD
 from tests.support.engine import segment
-from tests.torture.conftest import Figure
-from tests.torture.harness import SEED, scale
+from tests.support.harness import SEED, Figure
+from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
 from whisper_service.commands import check
@@ -237,7 +236,7 @@ class Money(RuleBasedStateMachine):
     @precondition(lambda _: having("processing"))
     @rule()
     def race(self) -> None:
-        """Let the worker and a user come to the same job at once."""
+        """Have the worker and a user change the same job at the same time."""
         self.count("race")
         row = Transcription.get(Transcription.status == "processing")
         before = self.spent_before(row)
@@ -330,8 +329,8 @@ def attack(steps: int) -> int:
     return Money.steps.total()
 
 
-def test_money(figure: Figure) -> None:
-    steps = scale(10_000, 300)
+@pytest.mark.parametrize("steps", [300, pytest.param(10_000, marks=pytest.mark.torture)])
+def test_money(figure: Figure, steps: int) -> None:
     done = attack(steps)
     figure(
         f"money, {done} steps",
@@ -368,8 +367,9 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
 }
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("broken", BROKEN)
-def test_it_is_found_that(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_the_attack_detects(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     monkeypatch.setattr(*BROKEN[broken])
     # The ledger's key may be the first to find it.
     with pytest.raises((AssertionError, IntegrityError)):

@@ -1,4 +1,4 @@
-"""Clients that ask again and again, as a program of its own so that they disturb no measurement.
+"""Clients that repeat requests, in a process of their own, which disturbs no measurement.
 
 It reads a Plan as JSON from standard input and prints what each request came to.
 """
@@ -76,7 +76,7 @@ class _Client:
         self.connection.sendall(self.kind.request.encode("latin-1"))
 
     def answer(self) -> Asked | None:
-        """Take in what has come; return how the request went once it is answered whole."""
+        """Read what has come; return the result once the answer is complete."""
         assert self.connection
         received = self.connection.recv(1 << 18)
         self._received += received

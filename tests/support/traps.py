@@ -7,7 +7,7 @@ A trap's text may name a secret recording beside it, by `{folder}` and name, and
 import struct
 from pathlib import Path
 
-from tests.files.test_ffmpeg import run_ffmpeg
+from tests.support.ffmpeg import run_ffmpeg
 
 SECRET = "secret"  # .wav, .ts, .txt, and secret1.png
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n{}#EXTINF:8.0,\n{}\n#EXT-X-ENDLIST\n"
@@ -71,7 +71,7 @@ def write_traps(folder: Path, server: str) -> list[Path]:
 
 
 def write_secret(folder: Path) -> None:
-    """Write a recording that nobody may hear, in the kinds that lists name."""
+    """Write a secret recording, in the formats that playlists name."""
     tone = ["-f", "lavfi", "-i", "sine=frequency=1234:duration=7.7"]
     run_ffmpeg(*tone, folder / f"{SECRET}.wav")
     run_ffmpeg(*tone, "-c:a", "mp2", folder / f"{SECRET}.ts")

@@ -1,4 +1,4 @@
-"""Requests to every route, most of them right but for one thing."""
+"""Requests to every route, most of them valid but for one thing."""
 
 import json
 from collections.abc import Callable
@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from werkzeug.routing import Rule
 
-from tests.conftest import PASSWORD
-from tests.torture.odd_values import (
+from tests.support.odd_values import (
     JSON,
     METHODS,
     ODD_BODIES,
@@ -22,11 +21,12 @@ from tests.torture.odd_values import (
     ODD_QUERIES,
     ODD_SEGMENTS,
 )
-from tests.torture.world import OTHER, RECORDING, Request, World
+from tests.support.service import PASSWORD
+from tests.support.world import OTHER, RECORDING, Request, World
 
 
 class Requests:
-    """What to send. Much of it is right but for one thing, so that it comes far."""
+    """Strategies for requests; many are valid but for one thing, so that they get far."""
 
     def __init__(self, world: World) -> None:
         self.world = world
