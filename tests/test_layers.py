@@ -28,6 +28,7 @@ ROOMS = {
     "bcrypt": {"accounts"},
     "prometheus_client": {"metrics", "web"},
     "flask_swagger_ui": {"web"},
+    "yaml": {"web"},
     "imageio_ffmpeg": {"files"},
     "subprocess": {"files", "whisper", "models", "commands"},
     "_pywhispercpp": {"whisper"},

@@ -1,6 +1,5 @@
 """Requests made from the document, and whether their answers are what it says."""
 
-import json
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.support.harness import SEED
 from tests.support.service import PASSWORD
 from tests.support.world import OTHER, RECORDING, World
-from whisper_service.web import reference
+from whisper_service.web import docs
 
 JSON = dict[str, Any]
 # Where the document tells in words what a schema cannot: valid data may be refused there.
@@ -46,25 +45,63 @@ def walk(part: Any) -> Iterator[JSON]:
             yield from walk(inner)
 
 
+def resolve(document: JSON, reference: str) -> Any:
+    found: Any = document
+    for name in reference.removeprefix("#/").split("/"):
+        found = found[name]
+    return found
+
+
+def inlined(document: JSON) -> JSON:
+    """Return a copy in which only schemas are still referred to."""
+
+    def copy(part: Any) -> Any:
+        if isinstance(part, list):
+            return [copy(inner) for inner in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part and "/schemas/" not in part["$ref"]:
+            return copy(resolve(document, part["$ref"]))
+        return {name: copy(inner) for name, inner in part.items()}
+
+    return copy(document)
+
+
 def operations(document: JSON) -> list[JSON]:
     return [operation for item in document["paths"].values() for operation in item.values()]
 
 
+def schemas(document: JSON, part: Any) -> Iterator[JSON]:
+    """Find all objects in a part of the document and in the schemas that it refers to."""
+    for found in walk(part):
+        yield found
+        if "$ref" in found:
+            yield from schemas(document, resolve(document, found["$ref"]))
+
+
 def bodies(document: JSON) -> list[JSON]:
-    """Find the schemas of all that is sent in a body."""
-    written = [operation.get("requestBody", {}) for operation in operations(document)]
-    named = {found["$ref"].rpartition("/")[2] for found in walk(written) if "$ref" in found}
-    schemas = document["components"]["schemas"]
-    return list(walk([written, [schemas[name] for name in named]]))
+    """Find the schemas of all request bodies."""
+    return list(schemas(document, [item.get("requestBody") for item in operations(document)]))
 
 
 def close(document: JSON) -> None:
-    """Forbid properties that the description does not name."""
+    """Allow no undocumented fields in responses.
+
+    An object is closed where it is referred to, because in `allOf` it has to stay open.
+    """
     asked = [id(schema) for schema in bodies(document)]
     answers = [operation["responses"] for operation in operations(document)]
-    for schema in walk([document["components"], answers]):
-        if "properties" in schema and id(schema) not in asked:
-            schema["additionalProperties"] = False
+    components = document["components"]["schemas"]
+    found = [item for item in walk([components, answers]) if id(item) not in asked]
+    for schema in found:
+        target = resolve(document, schema["$ref"]) if "$ref" in schema else schema
+        if target.keys() & {"properties", "allOf"}:
+            schema["unevaluatedProperties"] = False
+    for schema in [
+        *components.values(),
+        *(part for item in found for part in item.get("allOf", ())),
+    ]:
+        schema.pop("unevaluatedProperties", None)
 
 
 def ground(document: JSON, world: World) -> None:
@@ -119,7 +156,7 @@ def conform(world: World, number: int, only: str = "") -> dict[tuple[str, bool],
 
 
 def _schema(world: World, mode: GenerationMode) -> Any:
-    written = json.loads(json.dumps(reference.document(world.service.settings)))
+    written = inlined(docs.document(world.service.settings))
     close(written)
     if mode.is_positive:
         ground(written, world)
@@ -129,10 +166,13 @@ def _schema(world: World, mode: GenerationMode) -> Any:
 
 
 def _can_be_invalid(operation: APIOperation) -> bool:
-    """Return whether an operation takes anything that can be invalid."""
+    """Return whether an operation takes anything that is more than any text."""
     raw = operation.definition.raw
-    kinds = [parameter["schema"].get("type") for parameter in raw.get("parameters", ())]
-    return "requestBody" in raw or any(kind != "string" for kind in kinds)
+    asked = [parameter["schema"] for parameter in raw.get("parameters", ())]
+    return "requestBody" in raw or any(
+        schema.get("type") != "string" and not schema.get("$ref", "").endswith("/NonEmptyText")
+        for schema in asked
+    )
 
 
 def _attack(world: World, operation: APIOperation, mode: GenerationMode, number: int) -> list[int]:

@@ -14,7 +14,7 @@ from whisper_service import db
 from whisper_service.files import media, quota, transcoding, uploads
 from whisper_service.files.storage import Storage
 from whisper_service.tables import File, Transcription, User
-from whisper_service.web.reference.schemas import FILES
+from whisper_service.web.docs import document
 
 JFK, SHORT, OTHER = DATA / "jfk.wav", DATA / "austen-0880.wav", DATA / "austen-0930.wav"
 SIZE = JFK.stat().st_size
@@ -68,7 +68,8 @@ def test_a_file_beyond_the_quota_is_rejected_by_itself(service: Service, ann: Ap
     assert len(list((service.storage.root / "files").iterdir())) == 2
     (of_bob,) = service.register("bob").upload(JFK)
     assert of_bob["status"]["uploaded"], "everybody has a quota of their own"
-    codes = FILES["RejectedFile"]["properties"]["status"]["properties"]["error"]["enum"]
+    rejected = document(service.settings)["components"]["schemas"]["RejectedFile"]
+    codes = rejected["properties"]["status"]["properties"]["error"]["enum"]
     assert "quota_exceeded" in codes
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.transcripts import formats
 from whisper_service.transcripts.cues import Layout
 from whisper_service.transcripts.transcript import Transcript
+from whisper_service.whisper import engine as engine_module
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.engine import Engine, EngineCrashed
 from whisper_service.whisper.options import Options
@@ -136,7 +138,7 @@ def test_a_model_that_changed_after_its_check_is_no_crash(
     changed = tmp_path / "model.bin"
     changed.write_bytes(b"no model any more")
     with monkeypatch.context() as broken:
-        broken.setattr(whisper_service.whisper.engine, "PROGRAM", [sys.executable, "-c", UNCHECKED])
+        broken.setattr(engine_module, "PROGRAM", [sys.executable, "-c", UNCHECKED])
         with pytest.raises(ServiceError, match="The model could not be loaded"):
             engine.ask(changed, REQUEST, 60, lambda: True)
     assert hear(engine, tiny_en_model, SHORT).text
