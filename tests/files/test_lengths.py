@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.ffmpeg import quiet_flac, run_ffmpeg
 from tests.support.paths import DATA
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.files import ffmpeg, lengths, media, transcoding
 from whisper_service.files.lengths import ClaimedLength
 
@@ -45,7 +46,7 @@ def test_an_honest_recording_is_taken_whole(
     kind = media.probe(source)
     assert claimed in {None, kind.length}, kind.length
     samples = transcoding.extract(source, kind, tmp_path / "wav", MAX_SECONDS, lambda: True)
-    assert samples / transcoding.SAMPLE_RATE == pytest.approx(seconds, rel=0.02)
+    assert samples / SAMPLE_RATE == pytest.approx(seconds, rel=0.02)
 
 
 def test_a_wav_from_a_pipe_is_as_long_as_its_bytes(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_what_is_much_longer_than_it_claims_ends_early(tmp_path: Path) -> None:
     kind = media.probe(source)
     with pytest.raises(ffmpeg.MediaError, match="much longer than its file claims"):
         transcoding.extract(source, kind, tmp_path / "wav", MAX_SECONDS, lambda: True)
-    assert (tmp_path / "wav").stat().st_size < 80 * 2 * transcoding.SAMPLE_RATE
+    assert (tmp_path / "wav").stat().st_size < 80 * 2 * SAMPLE_RATE
 
 
 def test_the_copy_of_what_is_much_longer_than_it_claims_ends_early(

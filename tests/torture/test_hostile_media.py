@@ -15,12 +15,13 @@ import pytest
 
 from tests.support.harness import FULL, Figure, assert_caught, scale, seeded
 from tests.support.traps import SECRET, write_bombs, write_secret, write_slow, write_traps
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg, media, transcoding
 
 IN_OPEN = 0x20  # linux/inotify.h
 MAX_SECONDS = 60
-CAP = 4 * (MAX_SECONDS + 2) * transcoding.SAMPLE_RATE
+CAP = 4 * (MAX_SECONDS + 2) * SAMPLE_RATE
 REFUSED_SECONDS = 2 if FULL else 20
 BOMB_SECONDS = 15 if FULL else 60
 

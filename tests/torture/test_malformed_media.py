@@ -16,6 +16,7 @@ from tests.support.mutations import NAMES, make_seed, mutate
 from tests.support.processes import Watched, processes_of, watch, watched_ones
 from tests.support.site import TOKENS, Client, Site
 from tests.support.waiting import until
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg, media, transcoding
 
@@ -67,7 +68,7 @@ def convert(folder: Path, content: bytes) -> str:
 def convert_file(source: Path, speech: Path, copy: Path) -> str:
     kind = media.probe(source)
     samples = transcoding.extract(source, kind, speech, MAX_SECONDS, lambda: True)
-    assert transcoding.MIN_SAMPLES <= samples <= MAX_SECONDS * transcoding.SAMPLE_RATE
+    assert transcoding.MIN_SAMPLES <= samples <= MAX_SECONDS * SAMPLE_RATE
     assert speech.stat().st_size >= 2 * samples
     transcoding.encode(source, kind, copy, MAX_SECONDS, lambda: True)
     assert copy.stat().st_size > SMALLEST_COPY

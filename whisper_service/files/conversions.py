@@ -10,6 +10,7 @@ from typing import Any
 from peewee import fn
 
 from whisper_service import db, metrics
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.db import write_transaction
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.files import media, quota, transcoding
@@ -84,7 +85,7 @@ def _extract(
     storage: Storage, max_seconds: int, file: File, probed: Media, target: Path, is_wanted: Check
 ) -> None:
     claimed = max(0, (probed.length.header_seconds or 0) - 1)  # it was rounded up
-    added_bytes = quota.wav_bytes(claimed * transcoding.SAMPLE_RATE)
+    added_bytes = quota.wav_bytes(claimed * SAMPLE_RATE)
     quota.check(file.user_id, added_bytes, storage.quota_bytes)
     original = storage.original(file.uuid)
     with metrics.timed("extract"):

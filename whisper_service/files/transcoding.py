@@ -6,6 +6,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.files import ffmpeg, lengths
 from whisper_service.files.ffmpeg import CORES, MediaError
 from whisper_service.files.media import Media
@@ -14,7 +15,6 @@ from whisper_service.sandbox import Limits
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16_000
 MIN_SAMPLES = SAMPLE_RATE // 10
 CONVERT_SECONDS = 6 * 3600
 GIB = 1024**3

@@ -5,7 +5,8 @@ from decimal import Context, Decimal
 import numpy as np
 import numpy.typing as npt
 
-SAMPLE_RATE = 16000  # Hz
+from whisper_service.audio import SAMPLE_RATE
+
 N_FFT = 400  # samples
 
 # Logarithms of the C library differ in the last bit between platforms, which would change the
