@@ -118,7 +118,7 @@ from pathlib import Path
 from tests.support import old_kernel
 from tests.support.hearing import hear
 from whisper_service import config, logs
-from whisper_service.files import ffmpeg
+from whisper_service.files import media
 from whisper_service.server.server import Server
 from whisper_service.whisper.engine import Engine
 

@@ -188,4 +188,4 @@ def test_an_engines_last_messages_are_logged(
     (line,) = log.getvalue().splitlines()
     assert parse(line)["message"].startswith("An engine ended with -6: ")
     assert "GGML_ASSERT failed" in line
-    assert len(line) < 2 * engine.MAX_WORDS
+    assert len(line) < 2 * engine.MAX_STDERR

@@ -29,7 +29,9 @@ CODECS = {
 def less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit ffmpeg to three quarters of its memory, with as many threads as on many cores."""
     monkeypatch.setattr(
-        ffmpeg, "LOOK", replace(media.PROBE_LIMITS, memory=media.PROBE_LIMITS.memory * 3 // 4)
+        media,
+        "PROBE_LIMITS",
+        replace(media.PROBE_LIMITS, memory=media.PROBE_LIMITS.memory * 3 // 4),
     )
     for name in ("EXTRACT_MEMORY", "COPY_MEMORY", "ENCODE_AUDIO_MEMORY", "ENCODE_VIDEO_MEMORY"):
         monkeypatch.setattr(transcoding, name, getattr(transcoding, name) * 3 // 4)

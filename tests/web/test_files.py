@@ -14,7 +14,7 @@ from blake3 import blake3
 from tests.support.paths import DATA
 from tests.support.service import Service
 from whisper_service.files import media
-from whisper_service.files.ffmpeg import Media
+from whisper_service.files.media import Media
 from whisper_service.tables import File
 
 JFK = DATA / "jfk.wav"

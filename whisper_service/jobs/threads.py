@@ -42,8 +42,9 @@ class WorkerThreads:
             self._wake_event.notify_all()
 
     def heartbeat(self) -> bool:
-        """Return whether to go on. Also records a heartbeat of the thread that asks."""
-        self._heartbeats[threading.get_ident()] = time.monotonic()
+        """Return whether to go on. Also records a heartbeat if one of the threads asks."""
+        if (thread := threading.get_ident()) in self._heartbeats:
+            self._heartbeats[thread] = time.monotonic()
         return not self._stopped.is_set()
 
     def keep(self, write: Callable[[], None]) -> None:
@@ -77,7 +78,7 @@ class WorkerThreads:
         self._pool.shutdown()
 
     def _loop(self, step: Callable[[], bool], on_idle: Callable[[float], None] | None) -> None:
-        last_found = time.monotonic()
+        self._heartbeats[threading.get_ident()] = last_found = time.monotonic()
         while self.heartbeat():
             wake_count = self._wake_count
             if _succeeds(step):
