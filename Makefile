@@ -25,22 +25,22 @@ native: $(VENV)/run ## build the engine for this machine's processor, which make
 
 test: $(VENV)/test lint types ## run everything that decides whether the code is good
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage run -m pytest -n auto --dist loadfile
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report
 
 test-models: $(VENV)/test ## also the tests that download some 280 MB of models
-	@TEST_MODEL_DOWNLOADS=1 $(BIN)/pytest tests/model_sources
+	@TEST_MODEL_DOWNLOADS=1 $(BIN)/pytest tests/models
 
 test-native: $(VENV)/test ## also the test that builds the engine, which takes some minutes
-	@TEST_NATIVE_BUILD=1 $(BIN)/pytest tests/test_native_build.py
+	@TEST_NATIVE_BUILD=1 $(BIN)/pytest tests/commands/test_native_build.py
 
 bench: $(VENV)/test benchmarks/.venv/installed benchmarks/models/base ## compare with faster-whisper: make bench [ONLY="dense clips"]
 	@$(BIN)/python app.py get-model ggml-base-q4_0
 	@$(BIN)/python -m benchmarks.bench $(ONLY)
 
 torture: $(VENV)/test ## attack the service for half an hour, and print what it withstood
-	@TORTURE=1 $(BIN)/pytest tests/torture
+	@TORTURE=1 $(BIN)/pytest -m torture
 
 lint: $(VENV)/test
 	@$(BIN)/ruff format --check .

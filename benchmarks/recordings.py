@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.speech import DATA, WORDS
+from tests.support.paths import DATA
+from tests.support.speech import WORDS
 
 RATE = 16_000
 Samples = NDArray[np.int16]

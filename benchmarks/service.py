@@ -8,7 +8,8 @@ from typing import Any
 
 import requests
 
-from tests.conftest import PASSWORD, LiveServer, start_server
+from tests.support.live import LiveServer, start_server
+from tests.support.service import PASSWORD
 
 # Ever more seldom while a job takes long: each request takes time from the engines.
 POLL_SHARE, POLL_SECONDS = 0.05, 0.1

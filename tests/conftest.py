@@ -1,135 +1,47 @@
 """Fixtures: a service in a temporary folder, in this process or in one of its own."""
 
-import json
+import fcntl
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
-from urllib3.filepost import encode_multipart_formdata
-from werkzeug.test import TestResponse
 
-from tests.fakes import FakeEngine
-from whisper_service import config, db, jobs, model_sources
+from tests.support.harness import FULL, SEED, Figure
+from tests.support.live import LiveServer, measured, start_server
+from tests.support.models import TINY_EN
+from tests.support.service import Service, in_process, settings_in
 from whisper_service.config import Config
-from whisper_service.storage import Storage
-from whisper_service.web import create_app
-from whisper_service.web.services import Services
-from whisper_service.worker import Worker
+from whisper_service.models import fetch, ggml
 
-ROOT = Path(__file__).parent.parent
-DATA = Path(__file__).parent / "data"
-MODELS = Path(__file__).parent / "models"
-PASSWORD = "Correct-Horse-9"
-PROGRAM = (sys.executable, str(ROOT / "app.py"))
+_FIGURES: list[tuple[str, str, str]] = []
+WEIGHTS = Path(__file__).parent / "weights"
 
 
 @pytest.fixture(scope="session")
 def tiny_en_model() -> Path:
     """The real tiny.en, fetched once into a folder that git ignores."""
-    MODELS.mkdir(exist_ok=True)
-    return model_sources.fetch("ggml-tiny.en", MODELS)
+    WEIGHTS.mkdir(exist_ok=True)
+    folder = os.open(WEIGHTS, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)  # for tests run in several processes
+    try:
+        return fetch.fetch("ggml-tiny.en", WEIGHTS)
+    finally:
+        os.close(folder)
+
+
+@pytest.fixture(scope="session")
+def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the header of tiny.en alone, for services whose engine hears nothing."""
+    folder = tmp_path_factory.mktemp("models")
+    with (folder / "ggml-tiny.en.bin").open("wb") as file:
+        ggml.write_header(file, TINY_EN)
+    return folder
 
 
 @pytest.fixture
-def settings(tmp_path: Path, tiny_en_model: Path) -> Config:
-    return Config(
-        server=config.Server(port=0),
-        storage=config.Storage(path=tmp_path / "storage", max_upload_bytes=1024**2),
-        models=config.Models(path=tiny_en_model.parent),
-        auth=config.Auth(bcrypt_cost=4),
-    )
-
-
-@dataclass
-class Api:
-    """A client of the interface that says what it expects."""
-
-    client: FlaskClient
-    authorization: str | None = None
-    prefix: str = "/api/v1"
-
-    def call(self, method: str, path: str, expect: int = 200, **arguments: Any) -> TestResponse:
-        headers = {"Authorization": self.authorization} if self.authorization else {}
-        headers |= arguments.pop("headers", {})
-        response = self.client.open(
-            self.prefix + path, method=method, headers=headers, buffered=True, **arguments
-        )
-        assert response.status_code == expect, (response.status_code, response.text[:500])
-        return response
-
-    def get(self, path: str, **arguments: Any) -> Any:
-        return self.call("GET", path, **arguments).json
-
-    def post(self, path: str, body: Any = None, **arguments: Any) -> Any:
-        return self.call("POST", path, **_json(body), **arguments).json
-
-    def error(self, method: str, path: str, status: int, body: Any = None, **more: Any) -> str:
-        """Make a request that must fail, and return what it says."""
-        response = self.call(method, path, expect=status, **_json(body), **more)
-        assert response.content_type == "text/plain; charset=utf-8"
-        return response.text
-
-    def upload(self, *paths: Path) -> list[dict[str, Any]]:
-        return self.send(*((path.name, path.read_bytes()) for path in paths))
-
-    def send(self, *files: tuple[str, bytes]) -> list[dict[str, Any]]:
-        """Upload contents under their names, each in a form field of its own."""
-        fields = [(f"file{number}", file) for number, file in enumerate(files)]
-        body, content_type = encode_multipart_formdata(fields)
-        return self.call("POST", "/file", data=body, content_type=content_type).json["files"]
-
-
-def _json(body: Any) -> dict[str, Any]:
-    """Encode as most clients do, who send ASCII whatever is in the text."""
-    if body is None:
-        return {}
-    return {"data": json.dumps(body), "content_type": "application/json"}
-
-
-@dataclass
-class Service:
-    """A service whose worker takes its steps when the test says so."""
-
-    settings: Config
-    storage: Storage
-    worker: Worker
-    client: FlaskClient
-    engine: FakeEngine = field(default_factory=FakeEngine)
-
-    @property
-    def anyone(self) -> Api:
-        return Api(self.client)
-
-    def register(self, username: str = "ann") -> Api:
-        body = {"username": username, "password": PASSWORD}
-        session = self.anyone.post("/user/register", body)["session_id"]
-        return Api(self.client, f"Basic {session}")
-
-    def with_key(self, api: Api) -> Api:
-        key = api.post("/user/token", {"name": "key"})["token"]
-        return replace(api, authorization=f"Bearer {key}")
-
-    def convert_once(self) -> bool:
-        """Convert the oldest file that waits, in both steps."""
-        extracted = self.worker.extract_once()
-        return self.worker.encode_once() or extracted
-
-    def work(self) -> None:
-        """Do all the work that waits, with the fake engine."""
-        while self.convert_once() or jobs.complete_stored():
-            pass
-        self.transcribe(self.engine)
-
-    def transcribe(self, engine: FakeEngine) -> None:
-        """Do all the transcribing that waits."""
-        while self.worker.transcribe_once(engine):
-            pass
+def settings(tmp_path: Path, stub_models: Path) -> Config:
+    return settings_in(tmp_path, stub_models)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -140,62 +52,22 @@ def _private() -> None:
 
 @pytest.fixture
 def service(settings: Config) -> Iterator[Service]:
-    storage = Storage(settings.storage.path)
-    db.open_database(storage.database)
-    worker = Worker(settings, storage)
-    app = create_app(Services(settings, storage, worker))
-    yield Service(settings, storage, worker, app.test_client())
-    worker.stop()
-    db.database.close()
+    with in_process(settings) as service:
+        yield service
 
 
-@dataclass
-class LiveServer:
-    process: "subprocess.Popen[str]"
-    url: str
-    storage: Path
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(30)
+@pytest.fixture
+def figure() -> Figure:
+    """Report what an attack found: its name, the goal, what was measured."""
+    return lambda what, goal, measured: _FIGURES.append((what, goal, measured))
 
 
-def measured() -> dict[str, str]:
-    """Give a process of its own what it needs for its coverage to count."""
-    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-
-
-def launch(
-    storage: Path, models: Path, *, program: Sequence[str] = PROGRAM, **environ: str
-) -> "subprocess.Popen[str]":
-    """Start `app.py` on a free port, as a user would."""
-    variables = {
-        "PATH": "/usr/bin:/bin",
-        "WHISPER_SERVICE_SERVER_PORT": "0",
-        "WHISPER_SERVICE_STORAGE_PATH": str(storage),
-        "WHISPER_SERVICE_MODELS_PATH": str(models),
-        **environ,
-    }
-    return subprocess.Popen(
-        program,
-        cwd=ROOT,
-        env=variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-def start_server(storage: Path, models: Path, **how: Any) -> LiveServer:
-    """Start it as `launch` does, and wait until it says where it is."""
-    process = launch(storage, models, **how)
-    assert process.stdout
-    with process.stdout:
-        greeting = process.stdout.readline()
-        process.stdout.readline()
-        process.stdout.readline()
-        process.stdout.readline()
-    return LiveServer(process, greeting.rsplit(" ", 1)[1].strip(), storage)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if FULL and _FIGURES:
+        terminalreporter.section(f"torture, seed {SEED}")
+        terminalreporter.write_line("| what | goal | measured |\n| --- | --- | --- |")
+        for row in _FIGURES:
+            terminalreporter.write_line(f"| {' | '.join(row)} |")
 
 
 @pytest.fixture(scope="session")

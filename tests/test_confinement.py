@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.hearing import hear
-from tests.speech import DATA
 from tests.support import intruder
-from whisper_service import engine, media, sandbox
-from whisper_service.engine import Engine
+from tests.support.hearing import hear
+from tests.support.paths import DATA, ROOT
+from whisper_service import sandbox
+from whisper_service.accounts import avatars
 from whisper_service.errors import ServiceError
-from whisper_service.protocol import FindSpeech
+from whisper_service.files import ffmpeg
+from whisper_service.whisper import engine
+from whisper_service.whisper.engine import Engine
+from whisper_service.whisper.protocol import FindSpeech
 
 pytestmark = pytest.mark.skipif(bool(sandbox.missing()), reason="this kernel confines nobody")
 JFK = DATA / "jfk.wav"
@@ -42,10 +44,10 @@ def run_as_ffmpeg(
 ) -> tuple[int, str]:
     """Run Python code in ffmpeg's place, with what it is made of among the libraries."""
     libraries = (*sandbox.LIBRARIES, Path(sys.base_prefix))
-    monkeypatch.setattr(media, "FFMPEG", str(Path(sys.executable).resolve()))
-    monkeypatch.setattr(media, "LIBRARIES", libraries)
-    monkeypatch.setattr(media, "QUIET", ["-I", "-S"])
-    return media._run(JFK, ["-c", code, *arguments], media.DRAW, 30, output=output)
+    monkeypatch.setattr(ffmpeg, "FFMPEG", str(Path(sys.executable).resolve()))
+    monkeypatch.setattr(ffmpeg, "LIBRARIES", libraries)
+    monkeypatch.setattr(ffmpeg, "QUIET", ["-I", "-S"])
+    return ffmpeg.run(JFK, ["-c", code, *arguments], avatars.AVATAR_LIMITS, 30, output=output)
 
 
 def test_ffmpeg_cannot_leave_the_sandbox(
@@ -85,7 +87,7 @@ def test_ffmpeg_reads_its_input_and_writes_its_output(
 TAKEN_OVER = """
 import json, sys
 from tests.support import intruder
-from whisper_service import whisper_cpp
+from whisper_service.whisper import engine_process
 from whisper_service.errors import ServiceError
 
 def take_over(model):
@@ -93,8 +95,8 @@ def take_over(model):
     outcomes = intruder.try_all({files!r})
     raise ServiceError(json.dumps([outcomes, intruder.try_all_in_a_thread({files!r})]))
 
-whisper_cpp.load = take_over
-whisper_cpp.main()
+engine_process.load = take_over
+engine_process.main()
 """
 
 
@@ -113,19 +115,20 @@ def test_the_engine_cannot_leave_the_sandbox(
 OLD_KERNEL = """
 import sys
 from pathlib import Path
-from tests.hearing import hear
 from tests.support import old_kernel
-from whisper_service import config, logs, media, sandbox
-from whisper_service.engine import Engine
-from whisper_service.server import Server
+from tests.support.hearing import hear
+from whisper_service import config, logs
+from whisper_service.files import media
+from whisper_service.server.server import Server
+from whisper_service.whisper.engine import Engine
 
 storage, model, recording = map(Path, sys.argv[1:])
 old_kernel.pretend()
 logs.set_up()
 settings = config.Config(
-    server=config.Server(port=0),
-    storage=config.Storage(path=storage),
-    models=config.Models(path=model.parent),
+    server=config.ServerSettings(port=0),
+    storage=config.StorageSettings(path=storage),
+    models=config.ModelsSettings(path=model.parent),
 )
 with Server(settings):
     for _ in range(2):

@@ -5,7 +5,7 @@ from pathlib import Path
 import peewee
 import pytest
 
-from tests.conftest import Service
+from tests.support.service import Service
 from whisper_service import db, tables
 from whisper_service.errors import CommandError
 from whisper_service.tables import User

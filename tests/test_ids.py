@@ -38,6 +38,6 @@ def test_hyphens_and_upper_case_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x" * 32, "0" * 31, "0" * 33, "-" * 32, "0" * 32 + "\n"])
-def test_anything_else_is_refused(text: str) -> None:
+def test_malformed_ids_are_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="Invalid UUID format"):
         ids.parse(text)

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import PASSWORD, Api, Service
-from tests.fakes import FakeEngine
-from tests.speech import DATA
-from tests.test_jobs import submit
-from whisper_service import engine, ids, logs, media
-from whisper_service.engine import Engine, EngineCrashed
-from whisper_service.protocol import FindSpeech
+from tests.support.engine import FakeEngine
+from tests.support.jobs import submit
+from tests.support.paths import DATA
+from tests.support.service import PASSWORD, Api, Service
+from whisper_service import ids, logs
+from whisper_service.files import ffmpeg, media, transcoding
 from whisper_service.tables import File, Transcription, User
+from whisper_service.whisper import engine
+from whisper_service.whisper.engine import Engine, EngineCrashed
+from whisper_service.whisper.protocol import FindSpeech
 
 PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[^ "=]+)(?: |$)')
 
@@ -156,7 +158,8 @@ def test_the_log_holds_nothing_that_opens_anything(service: Service, log: io.Str
     assert any(secrets[-3][:16] in trace for trace in traces), "but it can be told which it was"
 
 
-def test_an_id_in_the_open_would_be_found_out(
+@pytest.mark.torture
+def test_the_test_detects_a_logged_secret(
     service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "_ID", re.compile("(nothing)"))
@@ -164,16 +167,16 @@ def test_an_id_in_the_open_would_be_found_out(
     assert [secret for secret in secrets if secret in log.getvalue()]
 
 
-def test_ffmpegs_words_are_kept(tmp_path: Path, log: io.StringIO) -> None:
+def test_ffmpegs_messages_are_logged(tmp_path: Path, log: io.StringIO) -> None:
     (tmp_path / "letter").write_text("Dear Ann,\n")
     sound = media.Media("audio/wav", "pcm_s16le", None)
-    with pytest.raises(media.MediaError):
-        media.extract(tmp_path / "letter", sound, tmp_path / "wav", 60, lambda: True)
+    with pytest.raises(ffmpeg.MediaError):
+        transcoding.extract(tmp_path / "letter", sound, tmp_path / "wav", 60, lambda: True)
     (line,) = map(parse, log.getvalue().splitlines())
     assert re.match(r"ffmpeg ended with \d+: .*Invalid data found", line["message"], re.DOTALL)
 
 
-def test_an_engines_last_words_are_kept(
+def test_an_engines_last_messages_are_logged(
     tmp_path: Path, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = "import os, sys; sys.stderr.write('GGML_ASSERT failed\\n' * 9999); os.abort()"
@@ -185,4 +188,4 @@ def test_an_engines_last_words_are_kept(
     (line,) = log.getvalue().splitlines()
     assert parse(line)["message"].startswith("An engine ended with -6: ")
     assert "GGML_ASSERT failed" in line
-    assert len(line) < 2 * engine.MAX_WORDS
+    assert len(line) < 2 * engine.MAX_STDERR

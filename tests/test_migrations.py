@@ -5,16 +5,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import DATA, ROOT, measured
-from tests.test_app import failure
-from tests.torture.harness import scale
+from tests.support.commands import failure
+from tests.support.live import measured
+from tests.support.paths import DATA, ROOT
 from whisper_service import db
 from whisper_service.errors import CommandError
 
@@ -28,7 +28,7 @@ from pathlib import Path
 from whisper_service import db
 
 path, left, broken = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-bring, execute = db._bring_up_to_date, db._execute_script
+bring, execute = db._create_or_migrate, db._execute_script
 
 def count(_statement):
     global left
@@ -43,7 +43,7 @@ def watched(*arguments):
 def one_by_one(path, then=""):
     db.database.connection().executescript(path.read_text() + then)
 
-db._bring_up_to_date = watched
+db._create_or_migrate = watched
 if broken:
     db._execute_script = one_by_one
 db.open_database(path)
@@ -76,7 +76,7 @@ def ask(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def shape(path: Path) -> dict[str, Any]:
-    """Tell all that SQLite knows of the tables, whatever the words that made them."""
+    """Return all that SQLite knows of the tables, whatever SQL created them."""
     found: dict[str, Any] = {"version": ask(path, "PRAGMA user_version")}
     for _, table, *kind in ask(path, "PRAGMA table_list"):
         pragmas = {
@@ -178,7 +178,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path, journal: st
             shutil.copy(path, theirs / path.name.replace("made", "service"))
     before = contents(theirs)
     assert ("service.db-wal" in before) == (journal == "wal")
-    with pytest.raises(CommandError, match="schema version 99, but this service knows up to"):
+    with pytest.raises(CommandError, match="schema version 99, but this service supports up to"):
         db.open_database(theirs / "service.db")
     assert contents(theirs) == before
 
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> No
 def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
     path = make(tmp_path / "service.db", DATA / "schema-1.sql", "PRAGMA user_version = 0;")
     before = contents(tmp_path)
-    with pytest.raises(CommandError, match="not one of this service"):
+    with pytest.raises(CommandError, match="does not belong to this service"):
         db.open_database(path)
     assert contents(tmp_path) == before
 
@@ -219,13 +219,13 @@ def test_no_new_database_is_made_for_recordings_that_are_there(tmp_path: Path) -
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path), "WHISPER_SERVICE_SERVER_PORT": "0"}
     for _ in range(2):  # without service.db, then with one that is empty
         for command in ([], ["create-admin", "root"]):
-            assert "holds recordings but no service.db" in failure(*command, **storage)
+            assert "holds recordings, but service.db is missing" in failure(*command, **storage)
         (tmp_path / "service.db").touch()
     assert recording.exists()
 
 
 def attack(folder: Path, statement: int, *, version: int = 2, broken: str = "") -> bool:
-    """Kill a migration before its so many-th statement. Tell whether it got so far at all.
+    """Kill a migration before its n-th statement; return whether it got that far.
 
     Either the old or the new database has to be there, and a start has to lead to the new one.
     """
@@ -246,12 +246,19 @@ def attack(folder: Path, statement: int, *, version: int = 2, broken: str = "") 
     return done.returncode != 0
 
 
-def test_a_migration_that_is_killed_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    statements = range(1, 41) if scale(40, 2) == 40 else (2, 9)
+@pytest.mark.parametrize(
+    "statements",
+    [(2, 9), pytest.param(range(1, 41), marks=pytest.mark.torture)],
+    ids=["some", "every"],
+)
+def test_a_migration_that_is_killed_leaves_the_old_or_the_new(
+    tmp_path: Path, statements: Sequence[int]
+) -> None:
     killed = [attack(tmp_path / str(number), number) for number in statements]
     assert any(killed)
 
 
-def test_a_migration_in_pieces_would_be_found_out(tmp_path: Path) -> None:
+@pytest.mark.torture
+def test_the_test_detects_a_migration_in_several_transactions(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path / "broken", 9, broken="one by one")

@@ -41,18 +41,18 @@ def test_a_program_gets_its_arguments_and_its_exit_code_comes_back() -> None:
     assert ended.returncode == 7
 
 
-def test_no_limit_is_none() -> None:
+def test_without_limits_the_parents_apply() -> None:
     for kind in _sandboxed.KINDS:
         assert said(Limits(), f"resource.getrlimit({kind})") == str(resource.getrlimit(kind))
     assert said(Limits(), "os.nice(0)") == str(os.nice(0))
 
 
-def test_time_ends() -> None:
+def test_cpu_time_is_limited() -> None:
     ended = run(Limits(cpu=1), "\nwhile True: pass")
     assert ended.returncode in {-signal.SIGKILL, -signal.SIGXCPU}
 
 
-def test_memory_ends() -> None:
+def test_memory_is_limited() -> None:
     take = f"bytearray({256 * MIB}); print('taken')"
     assert run(Limits(memory=512 * MIB), take).stdout.strip() == "taken"
     ended = run(Limits(memory=128 * MIB), take)
@@ -60,7 +60,7 @@ def test_memory_ends() -> None:
     assert "MemoryError" in ended.stderr
 
 
-def test_a_file_ends(tmp_path: Path) -> None:
+def test_file_size_is_limited(tmp_path: Path) -> None:
     write = "open(sys.argv[1], 'wb', buffering=0).write(bytes(5000))"
     path = tmp_path / "file"
     assert run(Limits(file=5000), write, str(path)).returncode == 0
@@ -90,7 +90,7 @@ def test_no_core_is_dumped() -> None:
 
 
 @LINUX
-def test_it_is_the_first_to_go_when_memory_runs_out() -> None:
+def test_a_sandboxed_program_is_killed_first_when_memory_runs_out() -> None:
     assert (
         said(Limits(), "open('/proc/self/oom_score_adj').read()") == _sandboxed.OOM_SCORE.decode()
     )

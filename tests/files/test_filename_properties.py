@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service import filenames
+from whisper_service.files import filenames
 
 
 @given(st.text(max_size=600))

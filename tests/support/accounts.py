@@ -1,10 +1,10 @@
-"""Accounts as a test wants them."""
+"""Accounts in the database."""
 
 from whisper_service.db import write_transaction
 from whisper_service.tables import User
 
 
 def make_admin(username: str) -> None:
-    """Make an administrator of an account, whose sessions and keys go on."""
+    """Promote an account, and keep its sessions and keys."""
     with write_transaction():
         assert User.update(is_admin=1).where(User.username == username).execute() == 1

@@ -1,4 +1,4 @@
-"""Let something else happen in the middle of a request."""
+"""Run something else in the middle of a request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 def after(
     monkeypatch: pytest.MonkeyPatch, owner: object, name: str, act: Callable[[], object]
 ) -> None:
-    """Have the next call of a function followed by `act`, before its caller goes on."""
+    """Call `act` after the next call of a function, before its caller goes on."""
     real = getattr(owner, name)
 
     def once(*arguments: Any, **more: Any) -> Any:

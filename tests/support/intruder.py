@@ -1,4 +1,4 @@
-"""What tries to leave the sandbox, as code would that has taken over a decoder or the engine.
+"""Attempts to leave the sandbox, as code would that has taken over a decoder or the engine.
 
 Run as `python intruder.py FILE...`, it writes to standard error how each attempt ended, as JSON.
 """
@@ -20,7 +20,7 @@ PTRACE_PEEKDATA = 2
 
 
 def attempts(files: list[str]) -> dict[str, Callable[[], object]]:
-    """Name what is tried, on somebody else's files and on the rest of the machine."""
+    """Return all attempts, on others' files and on the rest of the machine."""
     parent = os.getppid()
     found: dict[str, Callable[[], object]] = {
         "read /etc/passwd": lambda: Path("/etc/passwd").read_bytes(),
@@ -67,7 +67,7 @@ def call(name: str, *arguments: int) -> None:
 
 
 def try_all(files: list[str]) -> dict[str, str]:
-    """Tell how each attempt ended: with the name of an error, or "done"."""
+    """Return how each attempt ended: with the name of an error, or "done"."""
     return {name: outcome(attempt) for name, attempt in attempts(files).items()}
 
 

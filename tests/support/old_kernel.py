@@ -9,7 +9,7 @@ from whisper_service import _sandboxed
 
 
 def pretend() -> None:
-    """Have the system calls of both answered as by a kernel that does not know them."""
+    """Have the system calls of both fail with ENOSYS."""
     unknown = (_sandboxed.LANDLOCK_CREATE_RULESET, _sandboxed.SECCOMP[os.uname().machine])
     steps = [(0x20, 0, 0, 0)]
     for number in unknown:

@@ -1,19 +1,20 @@
-"""Programs that media.py runs, watched."""
+"""Processes: those that run ffmpeg, and those of a live service."""
 
 import os
 import subprocess
 import threading
 import time
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from whisper_service import media
+from whisper_service.files import ffmpeg
 
 
 class Watched(subprocess.Popen[Any]):
-    """A process whose end and peak of memory are kept, by the thread that started it."""
+    """A process that records its duration and its peak memory."""
 
     ended: defaultdict[int, list["Watched"]]
     peak_kb = 0
@@ -37,6 +38,47 @@ def watched_ones() -> list[Watched]:
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watch what runs from now on, and forget what ran before."""
+    """Record the runs of ffmpeg from now on, and forget earlier ones."""
     Watched.ended = defaultdict(list)
-    monkeypatch.setattr(media.subprocess, "Popen", Watched)
+    monkeypatch.setattr(ffmpeg.subprocess, "Popen", Watched)
+
+
+def children(parent: int, word: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            ours = int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent
+            if ours and word in (entry / "cmdline").read_text():
+                found.append(int(entry.name))
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process uses the processor: its CPU time grows in a tenth of a second."""
+    try:
+        before = ticks(pid)
+        time.sleep(0.1)
+        return ticks(pid) > before
+    except OSError:
+        return False
+
+
+def ticks(pid: int) -> int:
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+
+
+def processes_of(storage: Path) -> list[int]:
+    """Find the processes that use a storage folder: by arguments, environment or an open file."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            opened = [str(link.readlink()) for link in (entry / "fd").iterdir()]
+        except OSError:  # it has ended
+            continue
+        ours = os.fsencode(storage) in told or any(str(storage) in path for path in opened)
+        if ours and int(entry.name) != os.getpid():
+            found.append(int(entry.name))
+    return found

@@ -1,4 +1,4 @@
-"""What Peewee sends to the database."""
+"""The SQL statements that Peewee executes."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -1,11 +1,11 @@
-"""Finished transcriptions without a run of the engine."""
+"""Completed transcriptions that no engine made."""
 
 import time
 
 from whisper_service import ids
 from whisper_service.db import write_transaction
 from whisper_service.tables import StoredTranscript, Transcription, User
-from whisper_service.transcript import Segment, Transcript
+from whisper_service.transcripts.transcript import Segment, Transcript
 
 
 def transcript(text: str, segments: int = 1) -> Transcript:

@@ -1,4 +1,4 @@
-"""Attacks on a running service: whole with `make torture`, short in `make test`.
+"""Attacks on a running service, run by `make torture`; without TORTURE=1 they are short.
 
-Each has a canary: the same attack on a service that is broken on purpose has to find it out.
+Each has a canary: the same attack has to fail on a service that is broken on purpose.
 """

@@ -1,24 +1,13 @@
-"""The table that an attack's figures end up in."""
+"""Every test in this folder is part of `make torture` alone."""
 
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.torture.harness import FULL, SEED
-
-Figure = Callable[[str, str, str], None]
-_FIGURES: list[tuple[str, str, str]] = []
+FOLDER = Path(__file__).parent
 
 
-@pytest.fixture
-def figure() -> Figure:
-    """Report what an attack found: its name, the goal, what was measured."""
-    return lambda what, goal, measured: _FIGURES.append((what, goal, measured))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if FULL and _FIGURES:
-        terminalreporter.section(f"torture, seed {SEED}")
-        terminalreporter.write_line("| what | goal | measured |\n| --- | --- | --- |")
-        for row in _FIGURES:
-            terminalreporter.write_line(f"| {' | '.join(row)} |")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == FOLDER:
+            item.add_marker("torture")

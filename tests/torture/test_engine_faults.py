@@ -6,13 +6,14 @@ from random import Random
 
 import pytest
 
-from tests.test_server import rows
-from tests.torture.clients import TOKENS, Client, Site, assert_caught, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.fake_engine import POISONS, crash
-from tests.torture.harness import FULL, SEED, canary, scale, seeded
-from tests.torture.load import Kind, Plan, Result, loaded
-from whisper_service.jobs import MAX_ATTEMPTS
+from tests.support.database import rows
+from tests.support.fake_engine import POISONS, crash
+from tests.support.harness import FULL, SEED, Figure, assert_caught, canary, scale, seeded
+from tests.support.load import Kind, Plan, Result, loaded
+from tests.support.recordings import sound
+from tests.support.site import TOKENS, Client, Site
+from tests.support.waiting import until
+from whisper_service.jobs.outcomes import MAX_ATTEMPTS
 
 HANG_SECONDS = "2"  # until an engine is given up
 GIVEN_UP = "The transcription was interrupted 3 times and is not tried again"
@@ -49,7 +50,7 @@ def attack(
 
 
 def others(client: Client, seconds: float) -> Plan:
-    """Let four clients ask for a transcription's status, as people do who wait."""
+    """Return a plan in which four clients poll a transcription's status."""
     (uuid,) = client.order(client.upload(sound(seeded(), HEALTHY_SECONDS)))
     client.wait(uuid)
     url = client.site.url()
@@ -66,7 +67,7 @@ def others(client: Client, seconds: float) -> Plan:
 
 
 def ended(storage: Path) -> bool:
-    """Tell whether nothing waits or runs, while nothing is tried too often."""
+    """Return whether nothing waits or runs; check that nothing is tried too often."""
     (found,) = rows(
         storage,
         "SELECT total(status IN ('pending', 'processing')), max(attempts) FROM transcription",
@@ -111,5 +112,5 @@ def test_engines_that_crash_hang_and_run_out_of_memory(tmp_path: Path, figure: F
 
 @canary
 @pytest.mark.parametrize("broken", ["refund forgotten", "tried for ever"])
-def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, [CRASHING], seconds=1, broken=broken))

@@ -20,22 +20,21 @@ from urllib.parse import urlsplit
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from tests.conftest import PASSWORD, LiveServer
-from tests.fakes import segment
-from tests.speech import DATA
-from tests.test_big_upload import MIB, Watch
-from tests.test_media import ffmpeg
-from tests.test_server import Client
-from tests.torture.clients import as_wav, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.disk import as_mounter, small_disk
-from tests.torture.harness import FULL, scale, seeded, serving
-from tests.torture.load import kind, loaded, plan
-from tests.torture.test_login_flood import login
-from tests.wire import connect, head
+from tests.support.disk import as_mounter, small_disk
+from tests.support.engine import segment
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.harness import FULL, Figure, scale, seeded, serving
+from tests.support.live import Client, LiveServer
+from tests.support.load import kind, loaded, plan
+from tests.support.paths import DATA
+from tests.support.recordings import as_wav, sound
+from tests.support.service import PASSWORD
+from tests.support.uploads import MIB, Watch
+from tests.support.waiting import until
+from tests.support.wire import connect, head, login
 from whisper_service import db, ids
 from whisper_service.tables import File, StoredTranscript, Transcription, User
-from whisper_service.transcript import Transcript
+from whisper_service.transcripts.transcript import Transcript
 
 SECONDS = scale(20, 3)
 HEALTHY, ATTACKER = "127.0.0.2", "127.0.0.1"
@@ -142,9 +141,9 @@ def beside_a_healthy_client(
         yield server, client, attacked
 
 
-def test_forms_that_are_not_multipart(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> None:
+def test_forms_that_are_not_multipart(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     name = "40 MiB of urlencoded form to upload routes, 4 at once"
-    with beside_a_healthy_client(tmp_path, tiny_en_model.parent, name, figure) as setting:
+    with beside_a_healthy_client(tmp_path, stub_models, name, figure) as setting:
         server, _, attacked = setting
         attacker = Attacker(server)
         body = b"a&" * (20 * MIB)
@@ -161,9 +160,9 @@ def test_forms_that_are_not_multipart(tiny_en_model: Path, tmp_path: Path, figur
         assert attacker.statuses[200] == 1  # the registration
 
 
-def test_many_small_parts(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> None:
+def test_many_small_parts(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     name = "uploads of 20 and of 60 small recordings, 16 at once"
-    with beside_a_healthy_client(tmp_path, tiny_en_model.parent, name, figure) as setting:
+    with beside_a_healthy_client(tmp_path, stub_models, name, figure) as setting:
         server, _, attacked = setting
         attacker = Attacker(server)
         refused: Counter[bool] = Counter()
@@ -179,10 +178,10 @@ def test_many_small_parts(tiny_en_model: Path, tmp_path: Path, figure: Figure) -
         assert refused[True] == attacker.statuses[400]
 
 
-def test_a_full_queue(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> None:
+def test_a_full_queue(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     name = "a thousand transcriptions that nobody can pay, 16 who poll them all"
     poor = {"WHISPER_SERVICE_BILLING_INITIAL_TOKEN_BALANCE": "3"}
-    with beside_a_healthy_client(tmp_path, tiny_en_model.parent, name, figure, **poor) as setting:
+    with beside_a_healthy_client(tmp_path, stub_models, name, figure, **poor) as setting:
         server, _, attacked = setting
         attacker = Attacker(server)
         random = seeded()
@@ -200,10 +199,10 @@ def test_a_full_queue(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> No
         assert set(attacker.statuses) <= {200, 429}
 
 
-def test_a_flood_of_registrations(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> None:
+def test_a_flood_of_registrations(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     name = "registrations, 16 at once from one address"
     cost = {"WHISPER_SERVICE_AUTH_BCRYPT_COST": "12"}
-    with beside_a_healthy_client(tmp_path, tiny_en_model.parent, name, figure, **cost) as setting:
+    with beside_a_healthy_client(tmp_path, stub_models, name, figure, **cost) as setting:
         server, _, attacked = setting
         attacker = Attacker(server)
 
@@ -235,10 +234,10 @@ def test_a_flood_of_registrations(tiny_en_model: Path, tmp_path: Path, figure: F
         assert attacker.statuses[200] <= 101
 
 
-def test_waiting_clients_that_are_gone(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> None:
+def test_waiting_clients_that_are_gone(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     name = "requests that wait, whose clients are gone"
     slow = {"FAKE_SECONDS": "1"}
-    with beside_a_healthy_client(tmp_path, tiny_en_model.parent, name, figure, **slow) as setting:
+    with beside_a_healthy_client(tmp_path, stub_models, name, figure, **slow) as setting:
         server, client, attacked = setting
         attacker = Attacker(server)
         (file,) = attacker.upload(("long.wav", as_wav(sound(seeded(), 900))))
@@ -260,16 +259,14 @@ def test_waiting_clients_that_are_gone(tiny_en_model: Path, tmp_path: Path, figu
         assert client.call("GET", "/health") == {"status": "ok"}
 
 
-def test_hours_of_silence(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> None:
+def test_hours_of_silence(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     name = "five recordings of 12 h of silence"
     silence = tmp_path / "silence.flac"
     hours = scale(12, 1)
     source = f"anullsrc=channel_layout=mono:sample_rate=8000:duration={hours * 3600}"
-    ffmpeg("-f", "lavfi", "-i", source, "-frame_size", "65535", silence)
+    run_ffmpeg("-f", "lavfi", "-i", source, "-frame_size", "65535", silence)
     content = silence.read_bytes()
-    with beside_a_healthy_client(
-        tmp_path / "service", tiny_en_model.parent, name, figure
-    ) as setting:
+    with beside_a_healthy_client(tmp_path / "service", stub_models, name, figure) as setting:
         server, client, attacked = setting
         attacker = Attacker(server)
         with attacked():
@@ -291,7 +288,7 @@ def _duration(client: Client, uuid: str) -> float | None:
 
 
 def test_chunked_uploads_on_a_small_disk(
-    tiny_en_model: Path, tmp_path: Path, figure: Figure, request: pytest.FixtureRequest
+    stub_models: Path, tmp_path: Path, figure: Figure, request: pytest.FixtureRequest
 ) -> None:
     as_mounter(request)
     name = "uploads in chunks, larger than the disk"
@@ -299,9 +296,7 @@ def test_chunked_uploads_on_a_small_disk(
     settings = {"WHISPER_SERVICE_STORAGE_RESERVE_BYTES": str(reserve)}
     with (
         small_disk(tmp_path / "disk", 256 * MIB) as disk,
-        beside_a_healthy_client(
-            disk / "storage", tiny_en_model.parent, name, figure, **settings
-        ) as setting,
+        beside_a_healthy_client(disk / "storage", stub_models, name, figure, **settings) as setting,
     ):
         server, _, attacked = setting
         attacker = Attacker(server)
@@ -344,11 +339,9 @@ def _free(disk: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def test_renderings_of_a_long_transcript(
-    tiny_en_model: Path, tmp_path: Path, figure: Figure
-) -> None:
+def test_renderings_of_a_long_transcript(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     name = "renderings of a transcript of 12 h, each another, 16 at once"
-    with beside_a_healthy_client(tmp_path, tiny_en_model.parent, name, figure) as setting:
+    with beside_a_healthy_client(tmp_path, stub_models, name, figure) as setting:
         server, client, attacked = setting
         attacker = Attacker(server)
         uuid = _add_transcript(server.storage, scale(12, 2))
@@ -394,9 +387,9 @@ def _add_transcript(storage: Path, hours: int) -> str:
     return uuid
 
 
-def test_a_stranger_who_guesses(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> None:
+def test_a_stranger_who_guesses(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     name = "wrong passwords for one account, 8 at once from one address"
-    with beside_a_healthy_client(tmp_path, tiny_en_model.parent, name, figure) as setting:
+    with beside_a_healthy_client(tmp_path, stub_models, name, figure) as setting:
         server, client, attacked = setting
         attacker = Attacker(server)
         guess = json.dumps({"username": "healthy", "password": "no"}).encode()

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import requests
 
-from tests.test_app import run
-from tests.test_media import ffmpeg
-from tests.test_server import rows
-from tests.torture.clients import MODEL, TOKENS, Client, Site, as_wav, assert_caught, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.disk import MIB, as_mounter, fill, small_disk
-from tests.torture.harness import canary, scale, seeded
+from tests.support.commands import run
+from tests.support.database import rows
+from tests.support.disk import MIB, as_mounter, fill, small_disk
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.harness import Figure, assert_caught, canary, scale, seeded
+from tests.support.recordings import as_wav, sound
+from tests.support.site import MODEL, TOKENS, Client, Site
+from tests.support.waiting import until
 
 DISK, RESERVE = 64 * MIB, 8 * MIB
 ROUNDS = scale(10, 1)
@@ -34,7 +35,7 @@ def _mounter(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="module")
 def long(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("long") / "silence.flac"
-    ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", LONG_SECONDS, path)
+    run_ffmpeg("-f", "lavfi", "-i", "anullsrc=r=16000:cl=mono", "-t", LONG_SECONDS, path)
     return path.read_bytes()
 
 
@@ -104,7 +105,7 @@ class Attack:
         self.delete_all_but(before)
 
     def at_conversion(self) -> None:
-        """Let a recording find no room for its WAV, twice, and then no room at all."""
+        """Leave no room for a recording's WAV, twice, and then no room at all."""
         before, tried = set(self.files), set[str]()
         temporary = self.site.storage / "tmp"
 
@@ -126,7 +127,7 @@ class Attack:
         self.delete_all_but(before)
 
     def at_result(self) -> None:
-        """Let an engine finish when nothing can be written down."""
+        """Have an engine finish when nothing can be written."""
         assert self.upload(as_wav(sound(self.random, 1)))
         order = self.order(max(self.files))
         assert order
@@ -181,7 +182,7 @@ class Attack:
         assert rows(self.site.storage, "SELECT count(*) FROM file") == [(len(self.files),)]
         assert not list((self.site.storage / "tmp").iterdir())
         done = run("check", WHISPER_SERVICE_STORAGE_PATH=str(self.site.storage))
-        assert done.stdout == "All is well.\n", done.stdout
+        assert done.stdout == "No problems found.\n", done.stdout
 
 
 def attack(folder: Path, long: bytes, *stages: str, broken: str = "") -> Attack:
@@ -220,7 +221,7 @@ def test_a_full_disk_costs_nobody_anything(tmp_path: Path, long: bytes, figure: 
     ("stage", "broken"),
     [("at_conversion", "full disk fails files"), ("in_the_log", "full disk is an accident")],
 )
-def test_a_service_that_blames_others_is_caught(
+def test_the_attack_detects_wrong_blame(
     tmp_path: Path, long: bytes, stage: str, broken: str
 ) -> None:
     assert_caught(lambda: attack(tmp_path / "x", long, stage, broken=broken))

@@ -13,22 +13,21 @@ from typing import Any
 
 import pytest
 
-from tests.torture.clients import assert_caught
-from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, scale, seeded
-from tests.torture.traps import SECRET, write_bombs, write_secret, write_slow, write_traps
-from whisper_service import media
+from tests.support.harness import FULL, Figure, assert_caught, scale, seeded
+from tests.support.traps import SECRET, write_bombs, write_secret, write_slow, write_traps
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import ServiceError
+from whisper_service.files import ffmpeg, media, transcoding
 
 IN_OPEN = 0x20  # linux/inotify.h
 MAX_SECONDS = 60
-CAP = 4 * (MAX_SECONDS + 2) * media.SAMPLE_RATE
+CAP = 4 * (MAX_SECONDS + 2) * SAMPLE_RATE
 REFUSED_SECONDS = 2 if FULL else 20
 BOMB_SECONDS = 15 if FULL else 60
 
 
 class Openings:
-    """Tells whether any process has opened one of the files."""
+    """Detects whether any process has opened one of the files."""
 
     def __init__(self, paths: list[Path]) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -88,8 +87,8 @@ def convert(source: Path) -> tuple[str, float]:
     begun = time.monotonic()
     try:
         kind = media.probe(source)
-        media.extract(source, kind, speech, MAX_SECONDS, lambda: True)
-        media.encode(source, kind, copy, MAX_SECONDS, lambda: True)
+        transcoding.extract(source, kind, speech, MAX_SECONDS, lambda: True)
+        transcoding.encode(source, kind, copy, MAX_SECONDS, lambda: True)
         ended = "converted"
     except ServiceError as error:
         ended = str(error)
@@ -150,9 +149,9 @@ def run_unguarded(path: Path, arguments: list[str], *_: Any) -> tuple[int, str]:
     end = arguments.index("-i")
     allowed = ["-protocol_whitelist", "file,http,tcp,data,crypto,concat,subfile", "-i", str(path)]
     command = [*arguments[:guard], *allowed, *arguments[end + 2 :]]
-    ended = media.subprocess.run(
-        [media.FFMPEG, *media.QUIET, *command],
-        stdin=media.subprocess.DEVNULL,
+    ended = ffmpeg.subprocess.run(
+        [ffmpeg.FFMPEG, *ffmpeg.QUIET, *command],
+        stdin=ffmpeg.subprocess.DEVNULL,
         capture_output=True,
         timeout=60,
         check=False,
@@ -160,10 +159,10 @@ def run_unguarded(path: Path, arguments: list[str], *_: Any) -> tuple[int, str]:
     return ended.returncode, ended.stderr.decode(errors="replace")
 
 
-def test_it_is_found_that_ffmpeg_is_not_guarded(
+def test_the_attack_detects_an_unguarded_ffmpeg(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media, "_run", run_unguarded)
+    monkeypatch.setattr(ffmpeg, "run", run_unguarded)
     assert_caught(lambda: attack(tmp_path / "traps", 40))
 
 
@@ -173,7 +172,7 @@ def test_it_is_found_that_ffmpeg_is_not_guarded(
 def test_the_signs_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, sign: str
 ) -> None:
-    monkeypatch.setattr(media, "_run", run_unguarded)
+    monkeypatch.setattr(ffmpeg, "run", run_unguarded)
     with guarded(tmp_path / "traps") as (openings, ear):
         write_traps(tmp_path / "traps", ear.url)
         assert not openings.happened()
@@ -181,11 +180,11 @@ def test_the_signs_show(
         assert (openings.happened(), ear.calls > 0) == (sign == "opened", sign == "called")
 
 
-def test_it_is_found_that_output_has_no_cap(
+def test_the_attack_detects_output_without_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media, "_limit", lambda _: ["-t", "600", "-y"])
-    monkeypatch.setattr(media, "_limits", lambda *_: media.Limits())
+    monkeypatch.setattr(transcoding, "_length_limit", lambda _: ["-t", "600", "-y"])
+    monkeypatch.setattr(transcoding, "_limits", lambda *_: transcoding.LimitsSettings())
     monkeypatch.setattr(media.ClaimedLength, "is_far_beyond", lambda *_: False)
     slow = write_slow(tmp_path)
     assert_caught(lambda: convert(slow))

@@ -13,12 +13,13 @@ from typing import Any
 
 import requests
 
-from tests.conftest import PASSWORD
-from tests.torture.clients import MODEL, Site, as_wav, drain, sound
-from tests.torture.conftest import Figure
-from tests.torture.harness import scale, seeded
-from whisper_service import checks, db
-from whisper_service.storage import Storage
+from tests.support.harness import Figure, scale, seeded
+from tests.support.recordings import as_wav, sound
+from tests.support.service import PASSWORD
+from tests.support.site import MODEL, Site, drain
+from whisper_service import db
+from whisper_service.commands import check
+from whisper_service.files.storage import Storage
 
 NEW = "Another-Horse-10"
 CHANGE = {"old_password": PASSWORD, "password": NEW}
@@ -155,7 +156,7 @@ def attack(folder: Path, rounds: int) -> Counter[str]:
     storage = Storage(site.storage)
     db.open_database(storage.database)
     try:
-        assert list(checks.problems(storage)) == []
+        assert list(check.find_problems(storage)) == []
     finally:
         db.database.close()
     return attack.statuses

@@ -6,7 +6,6 @@ import wave
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from os import kill
 from pathlib import Path
 from random import Random
@@ -15,23 +14,15 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from tests.test_server import rows
-from tests.torture.clients import (
-    RATE,
-    SECONDS,
-    TOKENS,
-    Client,
-    Site,
-    as_wav,
-    drain,
-    processes_of,
-    sound,
-    until,
-)
-from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, canary, scale, seeded
-from whisper_service import billing, checks, db
-from whisper_service.storage import Storage
+from tests.support.database import rows
+from tests.support.harness import FULL, Figure, canary, scale, seeded
+from tests.support.processes import processes_of
+from tests.support.recordings import RATE, as_wav, sound
+from tests.support.site import SECONDS, TOKENS, Client, Promises, Site, drain
+from tests.support.waiting import until
+from whisper_service import billing, db
+from whisper_service.commands import check
+from whisper_service.files.storage import Storage
 
 CUSTOMERS = scale(5, 3)
 LONGEST_LIFE = 2.0 if FULL else 1.2
@@ -39,15 +30,6 @@ LONGEST_START = 1.0
 GONE_SECONDS = 3
 # Three chunks a job, each of which takes a moment, and less time between kills than a job takes.
 JOB_SECONDS, CHUNK_SECONDS, LONGEST_WORK = 30, 0.1, 0.5
-
-
-@dataclass
-class Promises:
-    """What the service has said yes to: the sounds of files, orders, and sessions."""
-
-    sounds: dict[str, bytes] = field(default_factory=dict)
-    orders: list[str] = field(default_factory=list)
-    sessions: list[str] = field(default_factory=list)
 
 
 def live(client: Client, random: Random, promises: Promises) -> None:
@@ -121,7 +103,7 @@ def audit(folder: Path, promises: Promises) -> None:
     storage = Storage(folder)
     db.open_database(storage.database)
     try:
-        assert list(checks.problems(storage)) == []
+        assert list(check.find_problems(storage)) == []
     finally:
         db.database.close()
     audit_files(storage, promises)
@@ -231,12 +213,12 @@ def test_a_queue_outlives_many_kills_at_short_intervals(tmp_path: Path, figure: 
     "broken",
     ["charge apart from claim", "upload placed later", "nothing swept"],
 )
-def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str) -> None:
     attack_until_caught(tmp_path, broken=broken)
 
 
 @canary
-def test_it_is_found_that_children_outlive_the_service(tmp_path: Path) -> None:
+def test_the_attack_detects_children_that_outlive_the_service(tmp_path: Path) -> None:
     attack_until_caught(tmp_path, broken="children left alone", seconds=60)
 
 

@@ -1,6 +1,5 @@
 """People who guess passwords, 16 at once. To check one takes a core for a quarter of a second."""
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -8,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_server import Client
-from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, canary, scale, serving
-from tests.torture.load import Result, kind, loaded, plan
-from tests.wire import Answer, connected, head
+from tests.support.harness import FULL, Figure, canary, scale, serving
+from tests.support.live import Client
+from tests.support.load import Result, kind, loaded, plan
+from tests.support.wire import Answer, connected, head, login
 
 FLOODERS = 16
 # So many wrong guesses are for other limits to stop; here each is checked.
@@ -22,11 +20,6 @@ UNLIMITED = {
     "WHISPER_SERVICE_AUTH_FAILURES_PER_ADDRESS": "1000000",
 }
 COST = {"WHISPER_SERVICE_AUTH_BCRYPT_COST": str(scale(12, 10))}
-
-
-def login(name: str, password: str) -> bytes:
-    body = json.dumps({"username": name, "password": password}).encode()
-    return head("POST", "/user/login", Content_Length=len(body)) + body
 
 
 def flood(folder: Path, models: Path, seconds: float, broken: str = "") -> tuple[Result, Result]:
@@ -49,10 +42,10 @@ def flood(folder: Path, models: Path, seconds: float, broken: str = "") -> tuple
 
 
 def test_a_flood_of_logins_leaves_others_their_time(
-    tiny_en_model: Path, tmp_path: Path, figure: Figure
+    stub_models: Path, tmp_path: Path, figure: Figure
 ) -> None:
     seconds = scale(20, 3)
-    guessed, used = flood(tmp_path, tiny_en_model.parent, seconds)
+    guessed, used = flood(tmp_path, stub_models, seconds)
     figure(
         f"login flood, {FLOODERS} at once, {seconds} s",
         "others' p99 < 100 ms",
@@ -62,9 +55,9 @@ def test_a_flood_of_logins_leaves_others_their_time(
 
 
 @canary
-def test_in_one_pool_it_would_not(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_logins_in_the_common_pool(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        flood(tmp_path, tiny_en_model.parent, 1.5, "one pool")
+        flood(tmp_path, stub_models, 1.5, "one pool")
 
 
 def compare(folder: Path, models: Path, rounds: int, broken: str = "") -> tuple[float, float]:
@@ -94,9 +87,9 @@ def timed(act: Callable[[], object]) -> float:
 
 
 def test_a_name_that_is_unknown_takes_as_long(
-    tiny_en_model: Path, tmp_path: Path, figure: Figure
+    stub_models: Path, tmp_path: Path, figure: Figure
 ) -> None:
-    known, unknown = compare(tmp_path, tiny_en_model.parent, scale(40, 8))
+    known, unknown = compare(tmp_path, stub_models, scale(40, 8))
     figure(
         "login with a known and an unknown name",
         "medians differ < 10 %",
@@ -105,6 +98,6 @@ def test_a_name_that_is_unknown_takes_as_long(
 
 
 @canary
-def test_a_name_that_shows_is_found_out(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_a_name_that_shows(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        compare(tmp_path, tiny_en_model.parent, 5, "known names take longer")
+        compare(tmp_path, stub_models, 5, "known names take longer")

@@ -10,26 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Watched, watch, watched_ones
-from tests.test_server import rows
-from tests.torture.clients import TOKENS, Client, Site, assert_caught, processes_of, until
-from tests.torture.conftest import Figure
-from tests.torture.containers import NAMES, make_seed, mutate
-from tests.torture.harness import FULL, canary, scale, seeded
-from whisper_service import media
+from tests.support.database import rows
+from tests.support.harness import FULL, Figure, assert_caught, canary, scale, seeded
+from tests.support.mutations import NAMES, make_seed, mutate
+from tests.support.processes import Watched, processes_of, watch, watched_ones
+from tests.support.site import TOKENS, Client, Site
+from tests.support.waiting import until
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import ServiceError
+from whisper_service.files import ffmpeg, media, transcoding
 
 MAX_SECONDS = 60  # of a recording
 RUN_SECONDS = 30
-MEMORY_KB = media.ENCODE_AUDIO_MEMORY // 1024  # none of the pictures is large
+MEMORY_KB = transcoding.ENCODE_AUDIO_MEMORY // 1024  # none of the pictures is large
 SMALLEST_COPY = 200
 
 
 @pytest.fixture(autouse=True)
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     watch(monkeypatch)
-    for limit in ("PROBE_SECONDS", "CONVERT_SECONDS"):
-        monkeypatch.setattr(media, limit, RUN_SECONDS)
+    monkeypatch.setattr(media, "PROBE_SECONDS", RUN_SECONDS)
+    monkeypatch.setattr(transcoding, "CONVERT_SECONDS", RUN_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +67,10 @@ def convert(folder: Path, content: bytes) -> str:
 
 def convert_file(source: Path, speech: Path, copy: Path) -> str:
     kind = media.probe(source)
-    samples = media.extract(source, kind, speech, MAX_SECONDS, lambda: True)
-    assert media.MIN_SAMPLES <= samples <= MAX_SECONDS * media.SAMPLE_RATE
+    samples = transcoding.extract(source, kind, speech, MAX_SECONDS, lambda: True)
+    assert transcoding.MIN_SAMPLES <= samples <= MAX_SECONDS * SAMPLE_RATE
     assert speech.stat().st_size >= 2 * samples
-    media.encode(source, kind, copy, MAX_SECONDS, lambda: True)
+    transcoding.encode(source, kind, copy, MAX_SECONDS, lambda: True)
     assert copy.stat().st_size > SMALLEST_COPY
     return "converted"
 
@@ -110,8 +111,8 @@ def test_damaged_files(
 
 
 def take_any_code_for_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = media._run
-    monkeypatch.setattr(media, "_run", lambda *arguments: (0, run(*arguments)[1]))
+    run = ffmpeg.run
+    monkeypatch.setattr(ffmpeg, "run", lambda *arguments: (0, run(*arguments)[1]))
 
 
 def leave_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +120,7 @@ def leave_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("break_it", [take_any_code_for_success, leave_what_was_written])
-def test_it_is_found_in_media_to(
+def test_the_attack_detects(
     tmp_path: Path,
     seeds: list[bytes],
     monkeypatch: pytest.MonkeyPatch,
@@ -160,7 +161,7 @@ def upload(client: Client, name: str, content: bytes) -> None:
 
 
 def audit(storage: Path) -> Counter[str]:
-    """Tell how the files ended: only what was transcribed is paid for."""
+    """Return how the files ended; check that only what was transcribed is paid for."""
     outcomes = rows(
         storage,
         "SELECT f.status, t.status, t.samples, -total(l.amount) FROM file f "
@@ -187,5 +188,7 @@ def test_damaged_uploads(tmp_path: Path, seeds: list[bytes], figure: Figure) -> 
 
 
 @canary
-def test_it_is_found_that_refused_uploads_are_kept(tmp_path: Path, seeds: list[bytes]) -> None:
+def test_the_attack_detects_refused_uploads_that_are_kept(
+    tmp_path: Path, seeds: list[bytes]
+) -> None:
     assert_caught(lambda: attack_service(tmp_path, seeds, 8, "refused uploads kept"))

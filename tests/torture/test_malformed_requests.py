@@ -15,12 +15,11 @@ from hypothesis.strategies import SearchStrategy
 from werkzeug.routing import Rule
 from werkzeug.test import run_wsgi_app
 
-from tests.conftest import Service
-from tests.torture.conftest import Figure
-from tests.torture.harness import scale
-from tests.torture.odd_requests import Requests, written
-from tests.torture.odd_values import JSON, ODD_JSON
-from tests.torture.world import Request, World
+from tests.support.harness import Figure, scale
+from tests.support.odd_requests import Requests, written
+from tests.support.odd_values import JSON, ODD_JSON
+from tests.support.service import Service
+from tests.support.world import Request, World
 from whisper_service import ids
 
 REQUESTS = scale(5000, 1000)
@@ -129,7 +128,7 @@ def test_nothing_that_is_sent_makes_the_service_fail(
     figure("malformed requests to every route", "0 answers of 500", f"0 of {sent}")
 
 
-def test_an_error_that_nobody_expects_is_found_out(
+def test_the_attack_detects_an_unexpected_error(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ids, "parse", lambda text: UUID(text).hex)
@@ -137,7 +136,7 @@ def test_an_error_that_nobody_expects_is_found_out(
         fuzz(service, tmp_path, 100)
 
 
-def test_every_field_of_every_body_survives_every_odd_value(
+def test_every_field_of_every_body_withstands_every_odd_value(
     service: Service, tmp_path: Path
 ) -> None:
     """What a route reads is found by giving it something else."""

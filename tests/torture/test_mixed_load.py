@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PASSWORD
-from tests.speech import DATA
-from tests.test_big_upload import GIB, MIB, Recording, Watch, send
-from tests.test_server import Client
-from tests.torture.conftest import Figure
-from tests.torture.crowd import Kind
-from tests.torture.harness import FULL, canary, scale, serving
-from tests.torture.load import Result, kind, loaded, plan
-from tests.torture.test_login_flood import login
-from tests.wire import head
+from tests.support.crowd import Kind
+from tests.support.harness import FULL, Figure, canary, scale, serving
+from tests.support.live import Client
+from tests.support.load import Result, kind, loaded, plan
+from tests.support.paths import DATA
+from tests.support.service import PASSWORD
+from tests.support.uploads import GIB, MIB, Recording, Watch, send
+from tests.support.wire import head, login
 
 MEMORY = 200 * MIB
 PAUSE_SECONDS = 0.1  # of each client, after an answer
@@ -61,13 +59,13 @@ def attack(
 
 
 def test_many_clients_beside_a_large_upload(
-    tiny_en_model: Path, tmp_path: Path, figure: Figure
+    stub_models: Path, tmp_path: Path, figure: Figure
 ) -> None:
     size = scale(GIB, 32 * MIB)
     if shutil.disk_usage(tmp_path).free < 5 * size:
         pytest.skip("the disk has no room for the upload")
     clients, seconds = scale(64, 8), scale(60, 3)
-    found = attack(tmp_path, tiny_en_model.parent, clients, seconds, size)
+    found = attack(tmp_path, stub_models, clients, seconds, size)
     result = found.result
     figure(
         f"mixed load: {clients} clients for {seconds} s beside {size // MIB} MiB",
@@ -79,6 +77,6 @@ def test_many_clients_beside_a_large_upload(
 
 
 @canary
-def test_bodies_held_in_memory_are_found_out(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_bodies_held_in_memory(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        attack(tmp_path, tiny_en_model.parent, 2, 1, 2 * MEMORY, "bodies in memory")
+        attack(tmp_path, stub_models, 2, 1, 2 * MEMORY, "bodies in memory")

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_server import rows
-from tests.torture.clients import TOKENS, Client, Site, assert_caught, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.harness import canary, scale, seeded
-from whisper_service import languages
+from tests.support.database import rows
+from tests.support.harness import Figure, assert_caught, canary, scale, seeded
+from tests.support.recordings import sound
+from tests.support.site import TOKENS, Client, Site
+from tests.support.waiting import until
+from whisper_service.whisper import languages
 
 JOB_SECONDS, FOR_EVER = 0.05, 1000
 DONE = "SELECT count(*) FROM transcription WHERE status IN ('completed', 'failed')"
@@ -48,7 +49,7 @@ def restart(site: Site, *, in_order: bool) -> None:
 
 
 def running(storage: Path) -> set[str]:
-    """Tell which runs the database thinks are under way."""
+    """Return the runs that are under way according to the database."""
     claims = rows(storage, "SELECT DISTINCT claim FROM transcription WHERE status = 'processing'")
     return {claim for (claim,) in claims}
 
@@ -97,5 +98,5 @@ def test_a_queue_outlives_restarts(tmp_path: Path, figure: Figure) -> None:
 
 @canary
 @pytest.mark.parametrize("broken", ["interrupted jobs forgotten", "claims at random"])
-def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, 12, 1, broken=broken))

@@ -12,11 +12,12 @@ from random import Random
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from tests.test_server import rows
-from tests.torture.clients import SECONDS, Client, Site, as_wav, assert_caught, sound, until
-from tests.torture.conftest import Figure
-from tests.torture.harness import canary, scale, seeded
-from tests.wire import Wire, connected, head
+from tests.support.database import rows
+from tests.support.harness import Figure, assert_caught, canary, scale, seeded
+from tests.support.recordings import as_wav, sound
+from tests.support.site import SECONDS, Client, Site
+from tests.support.waiting import until
+from tests.support.wire import Wire, connected, head
 
 EXIT_SECONDS = 30
 ASKERS, HALF_UPLOADERS = 5, 3
@@ -59,7 +60,7 @@ class Load:
             self._ask(wire, [request[:middle], request[middle:]], random.uniform(0, LATEST_REST))
 
     def _ask(self, wire: Wire, parts: Sequence[bytes], pause: float = 0) -> bool:
-        """Tell whether the next request may be sent on the same connection."""
+        """Return whether the next request may be sent on the same connection."""
         first, *others = parts
         try:
             wire.send(first)
@@ -164,5 +165,5 @@ def test_ended_under_load(tmp_path: Path, figure: Figure) -> None:
 
 @canary
 @pytest.mark.parametrize("broken", ["no answer at the end", "attempts burnt"])
-def test_it_is_found_that(tmp_path: Path, broken: str) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str) -> None:
     assert_caught(lambda: attack(tmp_path, 1, broken=broken))

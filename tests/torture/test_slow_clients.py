@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LiveServer
-from tests.test_big_upload import MIB, Recording, send
-from tests.test_server import Client
-from tests.torture.conftest import Figure
-from tests.torture.harness import FULL, canary, scale, serving
-from tests.torture.load import Result, kind, loaded, plan
-from tests.wire import connect, head
+from tests.support.harness import FULL, Figure, canary, scale, serving
+from tests.support.live import Client, LiveServer
+from tests.support.load import Result, kind, loaded, plan
+from tests.support.uploads import MIB, Recording, send
+from tests.support.wire import connect, head
 
 SOURCES = [f"127.0.0.{number}" for number in range(2, 10)]
 # How long the door lets a head drip, and how often it looks at a body's pace.
@@ -131,9 +129,9 @@ def attack(
     return result, drips
 
 
-def test_slow_clients_hold_nobody_up(tiny_en_model: Path, tmp_path: Path, figure: Figure) -> None:
+def test_slow_clients_hold_nobody_up(stub_models: Path, tmp_path: Path, figure: Figure) -> None:
     sizes = (scale(400, 40), scale(100, 10), scale(50, 5))
-    result, drips = attack(tmp_path, tiny_en_model.parent, sizes, scale(40, 5))
+    result, drips = attack(tmp_path, stub_models, sizes, scale(40, 5))
     figure(
         "slow clients: {} heads, {} bodies, {} stalled ranges".format(*sizes),
         "a healthy client's p99 < 500 ms",
@@ -143,6 +141,6 @@ def test_slow_clients_hold_nobody_up(tiny_en_model: Path, tmp_path: Path, figure
 
 
 @canary
-def test_without_deadlines_they_would(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_the_attack_detects_missing_deadlines(stub_models: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        attack(tmp_path, tiny_en_model.parent, (90, 10, 5), 2, broken="no deadlines")
+        attack(tmp_path, stub_models, (90, 10, 5), 2, broken="no deadlines")

@@ -6,10 +6,10 @@ from statistics import linear_regression
 
 import pytest
 
-from tests.torture.clients import Client, Site, assert_caught, drain, sound
-from tests.torture.conftest import Figure
-from tests.torture.harness import canary, scale, seeded
-from whisper_service import languages
+from tests.support.harness import Figure, assert_caught, canary, scale, seeded
+from tests.support.recordings import sound
+from tests.support.site import Client, Site, drain
+from whisper_service.whisper import languages
 
 SPOKEN = sorted(languages.CODES)[:10]
 WARM_UP = scale(200, 20)  # jobs
@@ -96,5 +96,5 @@ def test_nothing_grows(tmp_path: Path, figure: Figure) -> None:
 @pytest.mark.parametrize(
     ("broken", "after"), [("descriptors leak", 30), ("temporary files left", 20)]
 )
-def test_it_is_found_that(tmp_path: Path, broken: str, after: int) -> None:
+def test_the_attack_detects(tmp_path: Path, broken: str, after: int) -> None:
     assert_caught(lambda: attack(tmp_path, WARM_UP + after, broken=broken))

@@ -5,9 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes import segment
-from whisper_service.cues import Layout, cues
-from whisper_service.transcript import Segment, Transcript, Word, tidy
+from tests.support.engine import segment
+from whisper_service.transcripts.cues import Layout, cues
+from whisper_service.transcripts.transcript import Segment, Transcript, Word, tidy
 
 DURATION = 60.0
 TIMES = st.floats(0, DURATION + 5, allow_nan=False)

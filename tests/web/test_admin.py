@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.speech import DATA
 from tests.support.accounts import make_admin
-from tests.test_jobs import balance
+from tests.support.jobs import balance
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.tables import Transcription, User
 
 

@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.conftest import Service
+from tests.support.service import Service
 from whisper_service.web import BLUEPRINTS
 
 MESSAGE = "Missing valid Authorization header with session or API key"
 
 
-def test_a_key_and_a_session_open_the_same_door(service: Service) -> None:
+def test_a_key_and_a_session_authenticate_alike(service: Service) -> None:
     ann = service.register()
     assert service.with_key(ann).get("/user") == ann.get("/user")
 
@@ -35,7 +35,7 @@ def test_case_and_hyphens_do_not_matter(service: Service, change: type[str.lower
         "018c5f9a7b2e7a8c9d0e1f2a3b4c5d6e",
     ],
 )
-def test_anything_else_is_refused(service: Service, header: str) -> None:
+def test_other_authorization_headers_are_refused(service: Service, header: str) -> None:
     assert service.anyone.error("GET", "/user", 401, headers={"Authorization": header}) == MESSAGE
 
 

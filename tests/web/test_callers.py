@@ -1,14 +1,18 @@
 """Who may call what: a row for each route, a column for each kind of caller."""
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from tests.conftest import PASSWORD, Api, Service
-from tests.pictures import PNG
-from tests.speech import DATA
 from tests.support.accounts import make_admin
+from tests.support.paths import DATA
+from tests.support.pictures import PNG
+from tests.support.service import PASSWORD, Api, Service, in_process, settings_in
+from whisper_service.config import Config
 
 CALLERS = ("nobody", "session", "key", "other", "admin")
 SPEECH = DATA / "austen-0880.wav"
@@ -82,21 +86,33 @@ class World:
         return template
 
 
-@pytest.fixture
-def world(service: Service) -> World:
-    ann, other, root = (service.register(name) for name in ("ann", "other", "root"))
-    make_admin("root")
-    token = ann.post("/user/token", {"name": "key"})
-    body, content_type = encode_multipart_formdata({"avatar": ("me.png", PNG)})
-    ann.call("PATCH", "/user", data=body, content_type=content_type)
-    (file,) = ann.upload(SPEECH)
-    order = {"uuid": file["uuid"], "model": "ggml-tiny.en"}
-    (transcription,) = ann.post("/transcribe", order)["transcriptions"]
-    profile = ann.get("/user")
+@dataclass
+class Template:
+    """A storage folder with one of everything, made once, for a service of each test to change."""
+
+    storage: Path
+    authorizations: dict[str, str | None]
+    names: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, stub_models: Path) -> Template:
+    settings = settings_in(tmp_path_factory.mktemp("template"), stub_models)
+    with in_process(settings) as service:
+        ann, other, root = (service.register(name) for name in ("ann", "other", "root"))
+        make_admin("root")
+        token = ann.post("/user/token", {"name": "key"})
+        body, content_type = encode_multipart_formdata({"avatar": ("me.png", PNG)})
+        ann.call("PATCH", "/user", data=body, content_type=content_type)
+        (file,) = ann.upload(SPEECH)
+        order = {"uuid": file["uuid"], "model": "ggml-tiny.en"}
+        (transcription,) = ann.post("/transcribe", order)["transcriptions"]
+        profile = ann.get("/user")
     key = replace(ann, authorization=f"Bearer {token['token']}")
-    callers = (service.anyone, ann, key, other, root)
-    return World(
-        dict(zip(CALLERS, callers, strict=True)),
+    callers = zip(CALLERS, (service.anyone, ann, key, other, root), strict=True)
+    return Template(
+        settings.storage.path,
+        {name: caller.authorization for name, caller in callers},
         {
             "token": token["token_id"],
             "file": file["uuid"],
@@ -107,6 +123,14 @@ def world(service: Service) -> World:
             "asset": "swagger-ui.css",
         },
     )
+
+
+@pytest.fixture
+def world(template: Template, settings: Config) -> Iterator[World]:
+    shutil.copytree(template.storage, settings.storage.path)
+    with in_process(settings) as service:
+        callers = template.authorizations.items()
+        yield World({name: Api(service.client, value) for name, value in callers}, template.names)
 
 
 def call(world: World, caller: Api, route: str, expect: int) -> None:
@@ -130,16 +154,16 @@ def call(world: World, caller: Api, route: str, expect: int) -> None:
 
 @pytest.mark.parametrize("column", range(len(CALLERS)), ids=CALLERS)
 @pytest.mark.parametrize("route", ROUTES)
-def test_who_may_call_it(world: World, route: str, column: int) -> None:
+def test_each_route_admits_only_its_callers(world: World, route: str, column: int) -> None:
     caller = CALLERS[column]
     call(world, world.callers[caller], route, ROUTES[route][column])
 
 
-def test_every_route_has_a_row(service: Service) -> None:
+def test_every_route_is_in_the_table(service: Service) -> None:
     names = {
         "downloads": "file",
         "files": "file",
-        "api_tokens": "token",
+        "api_keys": "token",
         "results": "transcription",
         "transcriptions": "transcription",
         "accounts": "avatar",

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.fakes import FakeEngine
-from tests.speech import DATA
-from tests.test_jobs import balance
-from tests.test_media import ffmpeg
-from whisper_service import checkpoints, conversions, jobs
+from tests.support.engine import FakeEngine
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.jobs import balance
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
+from whisper_service.files import conversions
+from whisper_service.files.turns import Turns
+from whisper_service.jobs import outcomes
+from whisper_service.jobs.job import Job
 from whisper_service.tables import File, StoredTranscript, Transcription
-from whisper_service.turns import Turns
+from whisper_service.transcript_key import TranscriptKey
 
 
 @pytest.fixture
@@ -68,8 +71,8 @@ def test_the_others_of_a_run_go_on(service: Service, ann: Api) -> None:
         nonlocal job
         ann.call("DELETE", f"/transcribe/{first}")
         row = Transcription.get()
-        job = jobs.Job(row.claim, row.user_id, samples=0, **checkpoints.key(row))
-        assert jobs.is_wanted(job)
+        job = Job(row.claim, row.user_id, TranscriptKey.of(row), samples=0)
+        assert outcomes.is_wanted(job)
 
     while_running(service, delete_one)
     assert service.anyone.get(f"/transcribe/{second}")["status"] == "completed"
@@ -110,7 +113,7 @@ def test_a_file_deleted_in_mid_conversion_leaves_nothing(
     service: Service, ann: Api, tmp_path: Path
 ) -> None:
     tone = tmp_path / "tone.opus"
-    ffmpeg("-f", "lavfi", "-i", "sine=d=900", "-b:a", "6k", tone)
+    run_ffmpeg("-f", "lavfi", "-i", "sine=d=900", "-b:a", "6k", tone)
     (file,) = ann.upload(tone)
     looked_up: list[str] = []
 

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.conftest import Api, Service
-from tests.speech import DATA
-from tests.test_media import ffmpeg
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.tables import File
 
 WAV = (DATA / "austen-0880.wav").read_bytes()
@@ -48,7 +48,7 @@ def etag(service: Service, uuid: str) -> str:
     return download(service, uuid).headers["ETag"]
 
 
-def test_the_whole_file(service: Service, uuid: str) -> None:
+def test_a_download_is_the_whole_file(service: Service, uuid: str) -> None:
     response = download(service, uuid)
     assert response.data == WAV
     headers = response.headers
@@ -77,7 +77,9 @@ def test_the_whole_file(service: Service, uuid: str) -> None:
         ("Bytes = 5-9", 5, 10),
     ],
 )
-def test_a_range(service: Service, uuid: str, asked: str, start: int, stop: int) -> None:
+def test_a_range_is_answered_with_its_bytes(
+    service: Service, uuid: str, asked: str, start: int, stop: int
+) -> None:
     response = download(service, uuid, 206, Range=asked)
     assert response.data == WAV[start:stop]
     assert response.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
@@ -89,7 +91,7 @@ def test_a_range(service: Service, uuid: str, asked: str, start: int, stop: int)
 @pytest.mark.parametrize(
     "asked", [f"bytes={SIZE}-", f"bytes={SIZE}-{SIZE + 5}", f"bytes={10**100}-"]
 )
-def test_a_range_behind_the_end(service: Service, uuid: str, asked: str) -> None:
+def test_a_range_behind_the_end_is_not_satisfiable(service: Service, uuid: str, asked: str) -> None:
     response = download(service, uuid, 416, Range=asked)
     assert response.headers["Content-Range"] == f"bytes */{SIZE}"
     assert response.content_type == "text/plain; charset=utf-8"
@@ -104,13 +106,13 @@ def test_a_range_behind_the_end(service: Service, uuid: str, asked: str) -> None
         *("bytes=-5,0-", "lines=5-9", "5-9", "bytes=" + ",".join(["0-"] * 5000)),
     ],
 )
-def test_a_range_that_is_none_is_ignored(service: Service, uuid: str, asked: str) -> None:
+def test_a_malformed_range_is_ignored(service: Service, uuid: str, asked: str) -> None:
     response = download(service, uuid, 200, Range=asked)
     assert response.data == WAV
     assert "Content-Range" not in response.headers
 
 
-def test_a_range_only_if_the_bytes_are_the_same(service: Service, uuid: str) -> None:
+def test_if_range_with_another_etag_gets_the_whole_file(service: Service, uuid: str) -> None:
     current = etag(service, uuid)
     part = download(service, uuid, 206, Range="bytes=5-9", If_Range=current)
     assert part.data == WAV[5:10]
@@ -121,7 +123,7 @@ def test_a_range_only_if_the_bytes_are_the_same(service: Service, uuid: str) -> 
         assert behind.data == WAV
 
 
-def test_what_the_reader_has_is_not_sent_again(service: Service, uuid: str) -> None:
+def test_an_unchanged_file_is_a_304(service: Service, uuid: str) -> None:
     current = etag(service, uuid)
     for value in (current, f"W/{current}", f'"another", {current}', "*"):
         for asked in ({}, {"Range": "bytes=5-9"}, {"Range": f"bytes={SIZE}-"}):
@@ -171,7 +173,7 @@ def test_a_video_is_named_after_what_it_became(service: Service, ann: Api, tmp_p
     film = tmp_path / "film.mkv"
     picture = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.5"]
     sound = ["-f", "lavfi", "-i", "anoisesrc=r=16000:d=0.5"]
-    ffmpeg(*picture, *sound, "-c:v", "mpeg4", "-c:a", "flac", film)
+    run_ffmpeg(*picture, *sound, "-c:v", "mpeg4", "-c:a", "flac", film)
     (file,) = ann.upload(film)
     assert disposition(service, file["uuid"]) == "inline; filename=film.mkv"
     service.work()
@@ -218,7 +220,7 @@ def test_a_name_survives_its_header(
         assert unquote(encoded[1]) == shown
 
 
-def test_what_is_not_there(service: Service, ann: Api, uuid: str) -> None:
+def test_unknown_and_deleted_files_are_404(service: Service, ann: Api, uuid: str) -> None:
     anyone = service.anyone
     assert anyone.error("GET", "/file/xyz", 400) == "Invalid UUID format"
     assert anyone.error("GET", f"/file/{uuid}0", 400) == "Invalid UUID format"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PASSWORD, Api, Service
-from tests.speech import DATA
 from tests.support.accounts import make_admin
+from tests.support.paths import DATA
+from tests.support.service import PASSWORD, Api, Service
 
 NAME_RULES = (
     "Invalid username. Must be 3-20 characters and contain only "

@@ -1,4 +1,4 @@
-from tests.conftest import Service
+from tests.support.service import Service
 from whisper_service import db
 from whisper_service.tables import User
 

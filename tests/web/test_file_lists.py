@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from tests.support.statements import before_statements
 from tests.support.transcripts import finish, transcript
 
@@ -22,7 +22,9 @@ def file_uuid(ann: Api) -> str:
     return ann.upload(DATA / "austen-0880.wav")[0]["uuid"]
 
 
-def test_they_are_listed_in_pages_oldest_first(service: Service, ann: Api, file_uuid: str) -> None:
+def test_transcriptions_of_a_file_are_listed_in_pages_oldest_first(
+    service: Service, ann: Api, file_uuid: str
+) -> None:
     uuids = finish(file_uuid, *(transcript(f"Number {n}.") for n in range(120)))
     answer = service.anyone.get(f"/transcribe/{file_uuid}")
     assert [item["uuid"] for item in answer["transcriptions"]] == uuids[:100]
@@ -47,7 +49,7 @@ def test_a_list_takes_few_queries(service: Service, file_uuid: str) -> None:
     assert len(seen) <= 5
 
 
-def test_a_list_holds_so_much_text(service: Service, file_uuid: str) -> None:
+def test_the_text_in_a_list_is_limited(service: Service, file_uuid: str) -> None:
     texts = ["short", "x" * 3 * MIB, "y" * 3 * MIB, "short", "short"]
     uuids = finish(file_uuid, *(transcript(text) for text in texts))
     listed = service.anyone.get(f"/transcribe/{file_uuid}?format=json")["transcriptions"]
@@ -64,7 +66,9 @@ def test_a_list_holds_so_much_text(service: Service, file_uuid: str) -> None:
         assert service.anyone.get(f"/transcribe/{uuid}?format=json")["data"]["text"] == text
 
 
-def test_the_first_of_a_list_has_its_data(service: Service, ann: Api, file_uuid: str) -> None:
+def test_the_first_transcript_of_a_list_has_its_data_whatever_its_size(
+    service: Service, ann: Api, file_uuid: str
+) -> None:
     pending = {"uuid": file_uuid, "model": "ggml-tiny.en", "language": "en"}
     ann.post("/transcribe", pending)
     finish(file_uuid, transcript("x" * 5 * MIB), transcript("short"))
@@ -78,7 +82,7 @@ def test_the_first_of_a_list_has_its_data(service: Service, ann: Api, file_uuid:
     ("path", "status"),
     [("{0}", 404), ("{0}?download=1", 404), ("{0}/events", 404), ("{file}", 200)],
 )
-def test_a_transcript_that_is_deleted_meanwhile(
+def test_a_transcript_deleted_during_a_request_is_left_out(
     service: Service, ann: Api, file_uuid: str, path: str, status: int
 ) -> None:
     """The deletion comes after the row was read, and before its transcript is."""

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from tests.conftest import Service
-from tests.speech import DATA
-from whisper_service import media
-from whisper_service.media import Media
+from tests.support.paths import DATA
+from tests.support.service import Service
+from whisper_service.files import media
+from whisper_service.files.media import Media
 from whisper_service.tables import File
 
 JFK = DATA / "jfk.wav"
@@ -108,7 +108,7 @@ def test_half_a_form_is_refused_and_leaves_nothing(service: Service, body: bytes
     assert leftovers(service) == []
 
 
-def test_so_many_files_a_request(service: Service) -> None:
+def test_files_per_request_are_limited(service: Service) -> None:
     ann = service.register()
     most = service.settings.limits.files_per_request
     files = [(f"{number}.txt", b"no sound") for number in range(most)]
@@ -123,7 +123,7 @@ def test_so_many_files_a_request(service: Service) -> None:
 
 @contextmanager
 def descriptors_left(number: int) -> Iterator[None]:
-    """Let this process open so many files more."""
+    """Limit this process to some more open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
     with Path(os.devnull).open("rb") as null, ExitStack() as stack:
@@ -144,7 +144,9 @@ def test_one_file_of_a_form_is_open_at_a_time(service: Service) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"a": "x" * 65_537}, {"a": "x" * 40_000, "b": "x" * 40_000}])
-def test_text_is_no_way_to_fill_the_memory(service: Service, fields: dict[str, str]) -> None:
+def test_text_fields_of_a_form_are_limited_in_size(
+    service: Service, fields: dict[str, str]
+) -> None:
     file = (io.BytesIO(b"no sound"), "a.wav")
     message = service.register().error("POST", "/file", 413, data={"file": file, **fields})
     assert message == "Request Entity Too Large"

@@ -2,27 +2,22 @@
 
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Service
-from tests.fakes import FakeEngine
-from tests.test_jobs import submit
-from whisper_service import db, engine, jobs, worker
-from whisper_service.engine import Engine
+from tests.support.engine import FakeEngine
+from tests.support.jobs import submit
+from tests.support.service import Service
+from tests.support.waiting import until
+from whisper_service import db
 from whisper_service.errors import Cancelled
+from whisper_service.jobs import queue, threads
 from whisper_service.tables import Transcription
-
-
-def until(check: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from whisper_service.whisper import engine
+from whisper_service.whisper.engine import Engine
 
 
 def sick(service: Service) -> str:
@@ -49,7 +44,7 @@ def held(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[threadin
         asked.set()
         assert event.wait(60)
 
-    monkeypatch.setattr(worker, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(threads, "POLL_INTERVAL", 0.05)
     submit(service, service.register())
     service.worker.engines = [FakeEngine(wait)]  # type: ignore[list-item]
     service.worker.start()
@@ -65,26 +60,28 @@ def test_a_service_is_well_at_work_and_at_rest(service: Service, held: threading
     assert service.anyone.get("/health") == {"status": "ok"}
 
 
-def test_a_lane_that_stands_still_is_seen(
+def test_a_worker_thread_that_is_stuck_is_reported(
     service: Service, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "QUIET_SECONDS", 1)
+    monkeypatch.setattr(threads, "MAX_SILENCE", 1)
     assert sick(service) == "The worker is stuck"
     held.set()
     until(lambda: service.client.get("/api/v1/health").status_code == 200)
 
 
-def test_a_lane_that_has_ended_is_seen(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_thread_that_ended_is_reported(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def end() -> bool:
         raise SystemExit
 
-    monkeypatch.setattr(jobs, "complete_stored", end)
+    monkeypatch.setattr(queue, "complete_stored", end)
     service.worker.start()
     assert sick(service) == "The worker is stuck"
 
 
-def test_an_engine_that_takes_too_long_is_seen(
-    service: Service, tiny_en_model: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_engine_that_takes_too_long_is_reported(
+    service: Service, stub_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "PROGRAM", [sys.executable, "-c", "import time; time.sleep(60)"])
     monkeypatch.setattr(engine, "LATE_SHARE", 0.01)
@@ -93,7 +90,7 @@ def test_an_engine_that_takes_too_long_is_seen(
     slow = Engine()
     service.worker.engines = [slow]
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(slow.ask, tiny_en_model, {}, 60, wanted.is_set)
+        asked = pool.submit(slow.ask, stub_models, {}, 60, wanted.is_set)
         assert sick(service) == "An engine is stuck"
         wanted.clear()
         assert isinstance(asked.exception(20), Cancelled)
@@ -105,10 +102,10 @@ def test_without_its_database_a_service_is_not_well(service: Service) -> None:
     service.anyone.error("GET", "/health", 500)
 
 
-def test_a_request_that_waited_is_no_lane(
+def test_a_request_that_waited_is_not_watched_as_a_worker_thread(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(service.worker.wait_for_news, 0.01).result(20)
-    monkeypatch.setattr(worker, "QUIET_SECONDS", -1)  # whoever was ever seen is late
+        assert pool.submit(service.worker.changes.wait_for_change, 0.01).result(20)
+    monkeypatch.setattr(threads, "MAX_SILENCE", -1)  # whoever was ever seen is late
     assert service.anyone.get("/health") == {"status": "ok"}

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 import requests
 
-from tests.conftest import PASSWORD, Api, Service, start_server
-from tests.torture.harness import FULL
+from tests.support.live import start_server
+from tests.support.service import PASSWORD, Api, Service
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
 
@@ -169,9 +169,9 @@ def test_registrations_from_an_address_are_limited(service: Service) -> None:
     register(service, 200, "person-4", "192.0.2.7")
 
 
-def test_fifty_people_register_within_a_minute(tiny_en_model: Path, tmp_path: Path) -> None:
-    cost = {} if FULL else {"WHISPER_SERVICE_AUTH_BCRYPT_COST": "9"}
-    server = start_server(tmp_path, tiny_en_model.parent, **cost)
+@pytest.mark.torture
+def test_fifty_people_register_within_a_minute(stub_models: Path, tmp_path: Path) -> None:
+    server = start_server(tmp_path, stub_models)
     try:
 
         def register(number: int) -> int:

@@ -6,8 +6,9 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Api, LiveServer, Service
-from tests.speech import DATA
+from tests.support.live import LiveServer
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 
 ORIGIN = "https://example.org"
 
@@ -45,7 +46,7 @@ def test_what_was_done_is_counted(service: Service) -> None:
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7", "2001:db8::7", "", "nonsense"])
-def test_strangers_see_no_figures(service: Service, address: str) -> None:
+def test_strangers_see_no_metrics_unless_they_are_public(service: Service, address: str) -> None:
     environ = {"REMOTE_ADDR": address}
     assert service.client.get("/metrics", environ_overrides=environ).status_code == 404
     server = replace(service.settings.server, public_metrics=True)
@@ -55,13 +56,13 @@ def test_strangers_see_no_figures(service: Service, address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
-def test_this_machine_does(service: Service, address: str) -> None:
+def test_local_clients_see_metrics(service: Service, address: str) -> None:
     environ = {"REMOTE_ADDR": address}
     assert service.client.get("/metrics", environ_overrides=environ).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "127.8.8.8:80", "[::1]:8080"])
-def test_by_any_of_its_own_names(service: Service, host: str) -> None:
+def test_metrics_are_served_under_every_local_host_name(service: Service, host: str) -> None:
     assert service.client.get("/metrics", headers={"Host": host}).status_code == 200
 
 
@@ -80,7 +81,9 @@ def test_by_any_of_its_own_names(service: Service, host: str) -> None:
         ("X-Real-IP", "127.0.0.1"),
     ],
 )
-def test_but_not_for_others(live_server: LiveServer, header: str, value: str) -> None:
+def test_metrics_are_hidden_behind_a_proxy_or_a_foreign_host_name(
+    live_server: LiveServer, header: str, value: str
+) -> None:
     """Whom a proxy on this machine speaks for, or a page with a name that stands for it."""
     url = f"{live_server.url}/metrics"
     assert requests.get(url, timeout=10).status_code == 200
@@ -101,7 +104,7 @@ def preflight(api: Api, origin: str, expect: int) -> dict[str, str]:
     return dict(api.call("OPTIONS", "/file", expect, headers=headers).headers)
 
 
-def test_a_page_that_is_listed_may_call(page: Api) -> None:
+def test_a_listed_origin_is_allowed(page: Api) -> None:
     told = preflight(page, ORIGIN, 204)
     assert told["Access-Control-Allow-Origin"] == ORIGIN
     assert "Authorization" in told["Access-Control-Allow-Headers"]
@@ -114,7 +117,7 @@ def test_a_page_that_is_listed_may_call(page: Api) -> None:
     assert refused["Access-Control-Allow-Origin"] == ORIGIN, "the page has to see the error"
 
 
-def test_no_other_page_may(page: Api, service: Service) -> None:
+def test_other_origins_are_not_allowed(page: Api, service: Service) -> None:
     for origin in ("https://example.com", "null", f"{ORIGIN}.evil.test", ORIGIN.upper()):
         assert "Access-Control-Allow-Origin" not in preflight(page, origin, 405)
         answer = page.call("GET", "/health", headers={"Origin": origin}).headers
@@ -122,5 +125,5 @@ def test_no_other_page_may(page: Api, service: Service) -> None:
         assert answer["Vary"] == "Origin"
 
 
-def test_none_may_at_first(service: Service) -> None:
+def test_no_origin_is_allowed_by_default(service: Service) -> None:
     assert "Access-Control-Allow-Origin" not in preflight(service.anyone, ORIGIN, 405)

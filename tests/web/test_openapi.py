@@ -1,36 +1,67 @@
-"""The document tells the truth, and the page that shows it needs nothing from elsewhere."""
+"""/openapi.json agrees with the routes, limits, errors and responses of the service."""
 
-import base64
-import hashlib
+import ast
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import jsonschema_rs
 import pytest
 import schemathesis
 from flask import Response, abort
 from schemathesis.core.errors import SchemathesisError
+from werkzeug.http import HTTP_STATUS_CODES
 
-from tests.conftest import Service
-from tests.fakes import FakeEngine
-from tests.speech import DATA
-from tests.torture.harness import scale
-from tests.torture.world import World
-from tests.web.conformance import IN_WORDS, JSON, close, conform, operations, walk
+import whisper_service
+from tests.support.conformance import (
+    IN_WORDS,
+    JSON,
+    close,
+    conform,
+    inlined,
+    operations,
+    resolve,
+    walk,
+)
+from tests.support.engine import FakeEngine
+from tests.support.paths import DATA
+from tests.support.service import Service
+from tests.support.world import World
+from whisper_service import billing
+from whisper_service.accounts import passwords, users
 from whisper_service.errors import ServiceError
+from whisper_service.files import filenames
 from whisper_service.tables import User
-from whisper_service.web import auth, params, serializers
+from whisper_service.transcripts import formats
+from whisper_service.web import admin, auth, openai, params, serializers, transcriptions
+from whisper_service.whisper import languages, options
 
-REQUESTS = scale(60, 6)  # valid and invalid ones, to each operation
-KINDS = {
-    "css": "text/css",
-    "js": "text/javascript",
-    "json": "application/json",
-    "png": "image/png",
+# Where the document repeats a constant of the code.
+CONSTANTS: JSON = {
+    "parameters/Page/schema/maximum": params.MAX_PAGE,
+    "parameters/Limit/schema/maximum": params.MAX_LIMIT,
+    "parameters/MaxLineWidth/schema/maximum": transcriptions.MAX_LINE_WIDTH,
+    "parameters/MaxLineCount/schema/maximum": transcriptions.MAX_LINE_COUNT,
+    "schemas/Pagination/properties/limit/maximum": params.MAX_LIMIT,
+    "schemas/Username/pattern": f"^[A-Za-z0-9_-]{{3,{users.MAX_USERNAME}}}$",
+    "schemas/NewPassword/maxLength": passwords.MAX_LENGTH,
+    "schemas/TokenBalance/maximum": billing.MAX_BALANCE,
+    "schemas/PriceMultiplier/maximum": admin.MAX_MULTIPLIER,
+    "schemas/NewFilename/properties/filename/maxLength": filenames.MAX_LENGTH,
+    "schemas/Language/enum": ["auto", *sorted(languages.CODES)],
+    "schemas/Format/enum": list(formats.FORMATS),
+    "schemas/OrderedFormat/enum": list(formats.ORDERED),
+    "schemas/Order/properties/prompt/maxLength": options.MAX_PROMPT,
+    "schemas/Order/properties/temperature/maximum": options.MAX_TEMPERATURE,
+    "schemas/OpenAiTranscriptionForm/properties/temperature/maximum": options.MAX_TEMPERATURE,
+    "schemas/OpenAiTranslationForm/properties/temperature/maximum": options.MAX_TEMPERATURE,
+    "schemas/OpenAiTranscriptionForm/properties/model/examples": [openai.DEFAULT_MODEL],
+    "schemas/OpenAiResponseFormat/enum": list(openai.RESPONSE_FORMATS),
+    "schemas/OpenAiPrompt/description": (
+        f"Only the last {options.MAX_PROMPT} characters are used."
+    ),
 }
 
 
@@ -46,7 +77,7 @@ def world(service: Service, tmp_path: Path) -> Any:
     world.close()
 
 
-def test_it_is_an_openapi_document(document: JSON) -> None:
+def test_the_description_is_valid_openapi(document: JSON) -> None:
     check_form(document)
 
 
@@ -55,31 +86,90 @@ def check_form(document: JSON) -> None:
     schemathesis.openapi.from_dict(document).validate()
     for schema in document["components"]["schemas"].values():
         jsonschema_rs.meta.validate(schema)
-    for found in walk(document):
-        if "$ref" in found:
-            name = found["$ref"].removeprefix("#/components/schemas/")
-            assert name in document["components"]["schemas"]
+    referenced = {found["$ref"] for found in walk(document) if "$ref" in found}
+    assert referenced == {
+        f"#/components/{kind}/{name}"
+        for kind, named in document["components"].items()
+        for name in named
+        if kind != "securitySchemes"
+    }
     names = [operation["operationId"] for operation in operations(document)]
     assert len(names) == len(set(names))
     tags = {tag["name"] for tag in document["tags"]}
     assert {tag for operation in operations(document) for tag in operation["tags"]} == tags
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("name", ["getUser", "Uuid"])
-def test_a_mistake_in_its_form_is_found(document: JSON, name: str) -> None:
+def test_the_test_detects_an_invalid_document(document: JSON, name: str) -> None:
     broken = json.loads(json.dumps(document).replace(f'"{name}"', '"listFiles"'))
     with pytest.raises((AssertionError, SchemathesisError)):
         check_form(broken)
 
 
-def test_its_examples_are_such(document: JSON) -> None:
+def examples(part: JSON) -> list[Any]:
+    """Return the examples of a schema, which are a list, or of a media type: one, or several."""
+    found = part.get("examples", [])
+    if isinstance(found, dict):
+        found = [example["value"] for example in found.values()]
+    return [*found, *([part["example"]] if "example" in part else [])]
+
+
+def test_the_examples_match_their_schemas(document: JSON) -> None:
     checked = 0
-    for found in walk(document["paths"]):
-        if "schema" in found and "example" in found:
-            schema = {**found["schema"], "components": document["components"]}
-            jsonschema_rs.validate(schema, found["example"])
+    for part in walk([inlined(document)["paths"], document["components"]["schemas"]]):
+        schema = part.get("schema", part)
+        for example in examples(part):
+            jsonschema_rs.validate({**schema, "components": document["components"]}, example)
             checked += 1
-    assert checked >= 20
+    assert checked >= 200
+
+
+def test_the_description_repeats_the_constants_of_the_code(document: JSON) -> None:
+    assert {path: resolve(document, f"#/components/{path}") for path in CONSTANTS} == CONSTANTS
+
+
+def test_a_transcription_has_the_limits_and_types_of_the_code(document: JSON) -> None:
+    operation = inlined(document)["paths"]["/api/v1/transcribe/{uuid}"]["get"]
+    maximum = {item["name"]: item["schema"].get("maximum") for item in operation["parameters"]}
+    assert maximum["limit"] == params.MAX_LIMIT
+    assert maximum["wait"] == transcriptions.MAX_WAIT
+    types = {shown.content_type for shown in formats.FORMATS.values()}
+    assert operation["responses"]["200"]["content"].keys() == types
+
+
+def sentences(document: JSON) -> set[str]:
+    """Collect the examples of all error responses. Each of them has some."""
+    found = set()
+    for operation in operations(inlined(document)):
+        for status, response in operation["responses"].items():
+            for content in response.get("content", {}).values() if int(status) >= 400 else ():
+                assert examples(content)
+                found |= {
+                    example if isinstance(example, str) else example["error"]["message"]
+                    for example in examples(content)
+                }
+    return found
+
+
+def patterns() -> Iterator[str]:
+    """Return a regular expression for each text in the code that could be an error."""
+    yield from map(re.escape, HTTP_STATUS_CODES.values())  # of Werkzeug's exceptions
+    for path in Path(whisper_service.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            texts = [part.value if isinstance(part, ast.Constant) else None for part in parts]
+            fixed = "".join(text for text in texts if isinstance(text, str))
+            if len(fixed) >= 10:  # not "{} {}", which matches everything
+                yield "".join(re.escape(text) if isinstance(text, str) else ".+" for text in texts)
+
+
+def test_the_code_raises_every_error_of_the_description(document: JSON) -> None:
+    found = sentences(document)
+    assert len(found) >= 60
+    raised = re.compile("|".join(set(patterns())))
+    assert {sentence for sentence in found if not raised.fullmatch(sentence)} == set()
+    assert not raised.fullmatch("An error that nothing raises")
 
 
 def routes_of(document: JSON) -> set[str]:
@@ -98,7 +188,7 @@ def routes_of_app(service: Service) -> set[str]:
     }
 
 
-def test_it_has_the_routes_that_there_are(document: JSON, service: Service) -> None:
+def test_the_description_has_every_route(document: JSON, service: Service) -> None:
     assert routes_of(document) == routes_of_app(service)
 
 
@@ -116,12 +206,18 @@ def test_only_plurals_are_deprecated(document: JSON) -> None:
     }
 
 
-def test_it_tells_how_it_is_configured(document: JSON, service: Service) -> None:
+def test_the_description_shows_the_settings(document: JSON, service: Service) -> None:
+    auth = service.settings.auth
     password = document["components"]["schemas"]["NewPassword"]
-    assert password["minLength"] == service.settings.auth.password_min_length
+    assert password["minLength"] == auth.password_min_length
+    assert f"{auth.password_min_digits} digit(s)" in password["description"]
+    files = document["components"]["schemas"]["Uploads"]["properties"]["file"]
+    assert files["maxItems"] == service.settings.limits.files_per_request
 
 
-def test_a_transcription_is_as_written_at_all_times(service: Service, document: JSON) -> None:
+def test_a_transcription_matches_the_description_in_every_status(
+    service: Service, document: JSON
+) -> None:
     ann = service.register()
     (file,) = ann.upload(DATA / "austen-0880.wav")
     order = {"uuid": file["uuid"], "model": "ggml-tiny.en", "word_timestamps": True}
@@ -147,8 +243,10 @@ def test_a_transcription_is_as_written_at_all_times(service: Service, document: 
             assert not jsonschema_rs.is_valid(reference, {**answer, "more": 1})
 
 
-def test_all_answers_are_as_written(world: World) -> None:
-    statuses = conform(world, REQUESTS)
+@pytest.mark.parametrize("requests", [4, pytest.param(60, marks=pytest.mark.torture)])
+def test_all_answers_match_the_description(world: World, requests: int) -> None:
+    """Valid and invalid requests are sent to each operation."""
+    statuses = conform(world, requests)
     # What is sent comes far. Only where more is wanted than a schema can say may all be refused.
     refused = {name for (name, valid), seen in statuses.items() if valid and min(seen) >= 400}
     assert {name.removesuffix("AtPlural") for name in refused} < IN_WORDS.keys()
@@ -175,7 +273,8 @@ FAULTS: dict[str, tuple[str, object, str, Callable[..., Any]]] = {
 FILE = serializers.file
 
 
-def test_an_answer_that_is_not_as_written_is_found(
+@pytest.mark.torture
+def test_the_test_detects_answers_that_break_the_description(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for fault, (name, module, attribute, broken) in FAULTS.items():
@@ -184,43 +283,3 @@ def test_an_answer_that_is_not_as_written_is_found(
             with pytest.raises(AssertionError):
                 conform(world, 20, name)
                 pytest.fail(fault)
-
-
-def test_the_page_loads_from_here_alone(service: Service) -> None:
-    moved = service.client.get("/docs")
-    assert (moved.status_code, moved.headers["Location"]) == (308, "/docs/")
-    page = service.client.get("/docs/")
-    assert page.content_type == "text/html; charset=utf-8"
-    assert not re.search(r"[\"'(=]\s*(https?:)?//", page.text)
-    links = re.findall(r'(?:src|href|"url")[=:] ?"(.*?)"', page.text)
-    assert len(links) >= 7
-    for link in links:
-        answer = service.client.get(urljoin("/docs/", link), buffered=True)
-        assert answer.status_code == 200, link
-        assert answer.mimetype == KINDS[link.rpartition(".")[2]], link
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-
-
-def test_the_page_runs_no_script_but_its_own(service: Service) -> None:
-    page = service.client.get("/docs/")
-    policy = dict(
-        part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; ")
-    )
-    inline = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
-    digests = [hashlib.sha256(script.encode()).digest() for script in inline]
-    hashes = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
-    assert policy["script-src"].split() == ["'self'", *hashes]
-    assert len(inline) == 1
-    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'none'"
-    assert policy["connect-src"] == "'self'"
-    assert "unsafe" not in page.headers["Content-Security-Policy"]
-    assert not re.search("https?:|\\*", page.headers["Content-Security-Policy"])
-
-
-def test_the_page_is_the_same_for_any_host(service: Service) -> None:
-    page = service.client.get("/docs/", headers={"Host": 'x"};alert(1)//'})
-    assert page.text == service.client.get("/docs/").text
-    assert service.anyone.prefix not in page.text
-    for path in ("/docs/nothing.js", "/docs/../schema.sql", "/docs/%2e%2e/__init__.py"):
-        answer = service.client.get(path)
-        assert (answer.status_code, answer.mimetype) == (404, "text/plain")

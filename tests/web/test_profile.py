@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from urllib3.filepost import encode_multipart_formdata
 
-from tests.conftest import PASSWORD, Api, Service
-from tests.pictures import PNG
-from tests.speech import DATA
 from tests.support.accounts import make_admin
-from whisper_service import db, media, users
+from tests.support.paths import DATA
+from tests.support.pictures import PNG
+from tests.support.service import PASSWORD, Api, Service
+from whisper_service import db
+from whisper_service.accounts import users
 from whisper_service.errors import Conflict
+from whisper_service.files import transcoding
 from whisper_service.tables import Session, Table, User
 
 NEW = "Another-Horse-10"
@@ -38,7 +40,7 @@ def avatars(service: Service) -> list[Path]:
     return list((service.storage.root / "avatars").iterdir())
 
 
-def test_all_at_once(service: Service, ann: Api) -> None:
+def test_name_password_and_avatar_change_together(service: Service, ann: Api) -> None:
     answer = patch(
         ann, username="anna", password=NEW, old_password=PASSWORD, avatar=("me.png", PNG)
     )
@@ -72,7 +74,7 @@ def test_all_at_once(service: Service, ann: Api) -> None:
         ({"avatar": ("a.png", PNG + b"\0" * 10 * 1024**2)}, 400, "Avatar file too large. Maximum"),
     ],
 )
-def test_or_nothing_at_all(
+def test_one_bad_field_leaves_everything_as_it_was(
     service: Service, ann: Api, fields: dict[str, Any], status: int, message: str
 ) -> None:
     service.register("bob")
@@ -92,7 +94,7 @@ def test_or_nothing_at_all(
     ann.get("/user")
 
 
-def test_json_does_for_the_texts(service: Service, ann: Api) -> None:
+def test_text_fields_may_come_as_json(service: Service, ann: Api) -> None:
     body = {"username": "Ann", "new_password": NEW, "old_password": PASSWORD}
     fields = ann.call("PATCH", "/user", json=body).json["updated_fields"]
     assert fields == ["username", "password"]
@@ -214,4 +216,4 @@ def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> Non
     assert len(avatars(service)) == 1
     assert db.database.execute_sql("PRAGMA foreign_key_check").fetchall() == []
     assert len(bob.get("/file")["files"]) == 1
-    assert media.count_samples(service.storage.speech(file["uuid"])) > 0
+    assert transcoding.count_samples(service.storage.speech(file["uuid"])) > 0

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.speech import DATA
-from tests.support.ffmpeg import ffmpeg
-from whisper_service import db, media, quota, uploads
-from whisper_service.storage import Storage
+from tests.support.ffmpeg import run_ffmpeg
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
+from whisper_service import db
+from whisper_service.files import media, quota, transcoding, uploads
+from whisper_service.files.storage import Storage
 from whisper_service.tables import File, Transcription, User
-from whisper_service.web.reference.schemas import FILES
+from whisper_service.web.docs import document
 
 JFK, SHORT, OTHER = DATA / "jfk.wav", DATA / "austen-0880.wav", DATA / "austen-0930.wav"
 SIZE = JFK.stat().st_size
@@ -31,7 +32,7 @@ def on_disk(service: Service) -> int:
 
 def opus(folder: Path, *arguments: str) -> Path:
     path = folder / "talk.webm"
-    ffmpeg("-i", JFK, "-c:a", "libopus", "-b:a", "6k", *arguments, path)
+    run_ffmpeg("-i", JFK, "-c:a", "libopus", "-b:a", "6k", *arguments, path)
     return path
 
 
@@ -67,7 +68,8 @@ def test_a_file_beyond_the_quota_is_rejected_by_itself(service: Service, ann: Ap
     assert len(list((service.storage.root / "files").iterdir())) == 2
     (of_bob,) = service.register("bob").upload(JFK)
     assert of_bob["status"]["uploaded"], "everybody has a quota of their own"
-    codes = FILES["RejectedFile"]["properties"]["status"]["properties"]["error"]["enum"]
+    rejected = document(service.settings)["components"]["schemas"]["RejectedFile"]
+    codes = rejected["properties"]["status"]["properties"]["error"]["enum"]
     assert "quota_exceeded" in codes
 
 
@@ -110,9 +112,9 @@ def test_of_two_uploads_at_once_one_is_rejected(
 def test_a_claimed_wav_that_has_no_room_is_not_begun(
     service: Service, ann: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(media, "extract")
+    monkeypatch.delattr(transcoding, "extract")
     source = tmp_path / "talk.flac"
-    ffmpeg("-i", JFK, source)
+    run_ffmpeg("-i", JFK, source)
     service.storage.quota_bytes = source.stat().st_size + WAV - 40_000
     (uploaded,) = ann.upload(source)
     assert service.worker.extract_once()

@@ -1,7 +1,6 @@
 """What it takes to look at long transcripts, and how much of it one caller may have."""
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from tests.support.transcripts import finish, transcript
-from whisper_service.cues import Layout
-from whisper_service.formats import FORMATS
+from tests.support.waiting import until
 from whisper_service.tables import StoredTranscript
-from whisper_service.transcript import Transcript
+from whisper_service.transcripts.cues import Layout
+from whisper_service.transcripts.formats import FORMATS
+from whisper_service.transcripts.transcript import Transcript
 from whisper_service.web import rendering
 from whisper_service.web.rendering import BUSY, LARGE_BYTES, Renderer, ResultKey
 
@@ -73,14 +73,14 @@ def test_a_result_is_rendered_once(service: Service, file_uuid: str, query: str)
     assert "Bye." in look(service, f"{uuid}?format=lrc").text
 
 
-def test_json_has_no_layouts(service: Service, file_uuid: str) -> None:
+def test_json_is_rendered_once_for_all_layouts(service: Service, file_uuid: str) -> None:
     (uuid,) = finish(file_uuid, SHORT, format_name="verbose_json")
     first = look(service, f"{uuid}?max_line_width=10")
     StoredTranscript.update(data=transcript("Bye.").to_json()).execute()
     assert look(service, f"{uuid}?max_line_width=11").data == first.data
 
 
-def test_long_ones_are_rendered_by_few_at_once(
+def test_long_transcripts_are_rendered_by_few_threads_at_once(
     service: Service, file_uuid: str, gate: Gate
 ) -> None:
     (long,) = finish(file_uuid, LONG)
@@ -106,13 +106,10 @@ def test_long_ones_are_rendered_by_few_at_once(
 def until_taken(service: Service, places: int) -> None:
     """Wait until a second request has its place, and waits there for the first one."""
     renderer = service.client.application.extensions["services"].renderer
-    deadline = time.monotonic() + 20
-    while renderer._places._held.total() < places:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: renderer._places._held.total() >= places)
 
 
-def test_who_waited_for_the_end_is_not_refused(
+def test_a_client_that_waited_for_the_end_gets_the_result(
     service: Service, ann: Api, file_uuid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever holds a place for waiting is one of a few, and gets what they waited for."""

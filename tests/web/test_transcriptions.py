@@ -1,7 +1,7 @@
 import pytest
 
-from tests.conftest import Api, Service
-from tests.speech import DATA
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service import ids
 
 

@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.speech import DATA
-from tests.test_jobs import statuses, submit
-from whisper_service import config, db, jobs
+from tests.support.jobs import statuses, submit
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
+from whisper_service import config, db
 from whisper_service.config import Config
+from whisper_service.jobs import progress, queue
 from whisper_service.tables import Transcription, User
 
 
 @pytest.fixture
 def settings(settings: Config) -> Config:
-    return replace(settings, limits=config.Limits(unfinished_per_user=8, unfinished_per_file=5))
+    return replace(
+        settings, limits=config.LimitsSettings(unfinished_per_user=8, unfinished_per_file=5)
+    )
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def ann(service: Service) -> Api:
     return service.register("ann")
 
 
-def test_a_file_has_so_many_unfinished_transcriptions(service: Service, ann: Api) -> None:
+def test_unfinished_transcriptions_per_file_are_limited(service: Service, ann: Api) -> None:
     submit(service, ann, format=["srt", "vtt", "verbose_json"])
     body = {"uuid": Transcription.get().file_uuid, "model": "ggml-tiny.en"}
     message = ann.error(
@@ -38,7 +41,7 @@ def test_a_file_has_so_many_unfinished_transcriptions(service: Service, ann: Api
     ann.post("/transcribe", body)
 
 
-def test_a_user_has_so_many_unfinished_transcriptions(service: Service, ann: Api) -> None:
+def test_unfinished_transcriptions_per_user_are_limited(service: Service, ann: Api) -> None:
     for name in ("jfk.wav", "austen-0880.wav"):
         submit(service, ann, DATA / name, format=["srt", "vtt", "verbose_json"])
     (file,) = ann.upload(DATA / "austen-0890.wav")
@@ -70,9 +73,9 @@ def test_what_cannot_be_paid_fails_in_transactions_of_one_job(
         submit(service, ann, DATA / name, format=["srt", "vtt"])
     User.update(token_balance=0).execute()
     begun = []
-    real = jobs.write_transaction
-    monkeypatch.setattr(jobs, "write_transaction", lambda: begun.append(1) or real())
-    assert jobs.claim_next() is None
+    real = queue.write_transaction
+    monkeypatch.setattr(queue, "write_transaction", lambda: begun.append(1) or real())
+    assert queue.claim_next() is None
     assert statuses() == ["failed"] * 6
     assert len(begun) == 4
 
@@ -80,13 +83,15 @@ def test_what_cannot_be_paid_fails_in_transactions_of_one_job(
 def test_a_place_in_the_queue_reads_a_bounded_part_of_it(
     service: Service, ann: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "MAX_COUNTED", 3)
+    monkeypatch.setattr(progress, "MAX_COUNTED", 3)
     files = [DATA / name for name in ("jfk.wav", "austen-0880.wav", "austen-0890.wav")]
     for file in files:
         submit(service, ann, file, format=["srt", "vtt"])
     last = Transcription.select().order_by(Transcription.id.desc()).get()
-    ahead, seconds = jobs.ahead_of(last)
+    ahead, samples = progress.ahead_of(last)
     assert ahead == 2
-    assert seconds == pytest.approx(14, abs=0.5)
-    plan = db.database.execute_sql(f"EXPLAIN QUERY PLAN {jobs.AHEAD}", (last.id, 3, "x")).fetchall()
+    assert samples / 16_000 == pytest.approx(19.3, abs=0.5)
+    plan = db.database.execute_sql(
+        f"EXPLAIN QUERY PLAN {progress.AHEAD}", (last.id, 3, "x")
+    ).fetchall()
     assert any("USING COVERING INDEX transcription_by_status" in row[-1] for row in plan)

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conftest import Api, Service
-from tests.speech import DATA
 from tests.support.interleaving import after
-from whisper_service import checks, media, uploads
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
+from whisper_service.commands import check
 from whisper_service.errors import NotFound
-from whisper_service.storage import Storage
+from whisper_service.files import ffmpeg, media, transcoding, uploads
+from whisper_service.files.storage import Storage
 from whisper_service.tables import File
 
 ROUNDS = 12
@@ -45,9 +46,9 @@ def fail_once(service: Service, ann: Api) -> str:
 
 
 STEPS = {
-    "extracted": (media, "extract", "extract_once"),
+    "extracted": (transcoding, "extract", "extract_once"),
     "speech placed": (Storage, "place", "extract_once"),
-    "encoded": (media, "encode", "encode_once"),
+    "encoded": (transcoding, "encode", "encode_once"),
     "copy placed": (Storage, "place", "encode_once"),
     "probed": (media, "probe", "extract_once"),
 }
@@ -75,7 +76,7 @@ def test_a_conversion_never_ends_on_a_file_that_came_meanwhile(
     assert leftovers(service) == []
     service.work()
     assert File.get().status == "ready"
-    assert list(checks.problems(service.storage)) == []
+    assert list(check.find_problems(service.storage)) == []
 
 
 @pytest.mark.parametrize("where", ["before the probe", "between probe and extraction"])
@@ -104,9 +105,9 @@ def test_a_failure_of_a_deleted_file_leaves_nothing(
 
     def fail(*_: Any) -> None:
         ann.call("DELETE", f"/file/{uuid}")
-        raise media.MediaError("The recording could not be decoded")
+        raise ffmpeg.MediaError("The recording could not be decoded")
 
-    monkeypatch.setattr(media, "extract", fail)
+    monkeypatch.setattr(transcoding, "extract", fail)
     assert service.worker.extract_once()
     assert not File.select().exists()
     assert not folders(service)
@@ -185,7 +186,7 @@ def test_what_comes_while_it_is_deleted_stays(
     ann.call("DELETE", f"/file/{old}")
     assert again[0]["status"] == {"existed": False, "uploaded": True}
     assert folders(service) == {again[0]["uuid"]}
-    assert list(checks.problems(service.storage)) == []
+    assert list(check.find_problems(service.storage)) == []
 
 
 def test_a_crowd_of_all_this_leaves_a_sound_storage(service: Service, ann: Api) -> None:
@@ -210,7 +211,7 @@ def test_a_crowd_of_all_this_leaves_a_sound_storage(service: Service, ann: Api) 
     steps = [upload, upload, delete, delete, *(lambda _, step=step: step() for step in conversions)]
     run(list(map(repeated, steps)))
     service.work()
-    assert list(checks.problems(service.storage)) == []
+    assert list(check.find_problems(service.storage)) == []
     assert folders(service) == {row.uuid for row in File.select()}
     assert {row.status for row in File.select()} <= {"ready"}
     assert leftovers(service) == []

@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from tests.conftest import PASSWORD, Service
+from tests.support.service import PASSWORD, Service
 from whisper_service.tables import Session, User
 
 ANN = {"username": "ann", "password": PASSWORD}
@@ -72,7 +72,7 @@ def test_malformed_json_is_a_400(service: Service, raw: bytes) -> None:
     assert service.anyone.error("POST", "/user/login", 400, data=raw) == "Invalid JSON body"
 
 
-def test_login(service: Service) -> None:
+def test_login_starts_a_session(service: Service) -> None:
     service.register("ann")
     answer = service.anyone.post("/user/login", {"username": "Ann", "password": PASSWORD})
     session = answer.pop("session_id")
@@ -96,7 +96,7 @@ def test_logout_ends_the_session(service: Service) -> None:
     ann.error("GET", "/user", 401)
 
 
-def test_logout_of_another_session_of_ones_own(service: Service) -> None:
+def test_another_session_of_ones_own_can_be_ended(service: Service) -> None:
     ann = service.register()
     other = service.anyone.post("/user/login", ANN)["session_id"]
     ann.post("/user/logout", {"session_id": other})

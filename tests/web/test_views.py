@@ -2,12 +2,11 @@
 
 import pytest
 
-from tests.conftest import Api, Service
-from tests.fakes import FakeEngine
-from tests.speech import DATA
-from whisper_service.jobs import Job
-from whisper_service.options import Options
+from tests.support.engine import FakeEngine
+from tests.support.paths import DATA
+from tests.support.service import Api, Service
 from whisper_service.tables import LedgerEntry
+from whisper_service.whisper.options import Options
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def test_lines_are_broken_as_asked(service: Service, done: str) -> None:
         ("download=perhaps", "download must be true or false"),
     ],
 )
-def test_a_view_that_makes_no_sense(service: Service, done: str, query: str, message: str) -> None:
+def test_an_invalid_view_is_refused(service: Service, done: str, query: str, message: str) -> None:
     assert service.anyone.error("GET", f"/transcribe/{done}?{query}", 400).startswith(message)
 
 
@@ -117,7 +116,7 @@ def test_options_reach_the_engine_and_are_transcripts_of_their_own(
         ({"format": "txt"}, "Invalid format: txt. Must be one of: verbose_json, srt, vtt"),
     ],
 )
-def test_options_that_make_no_sense(ann: Api, fields: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(ann: Api, fields: dict[str, object], message: str) -> None:
     (file,) = ann.upload(DATA / "austen-0880.wav")
     body = {"uuid": file["uuid"], "model": "ggml-tiny.en", **fields}
     assert ann.error("POST", "/transcribe", 400, body) == message
@@ -128,4 +127,3 @@ def test_the_same_options_have_the_same_text() -> None:
     assert Options.from_text(options.to_text()) == options
     assert Options().to_text() == ""
     assert Options.from_text("") == Options()
-    assert Job("c", 1, "f", "m", "1", "en", 1).options == ""

@@ -4,11 +4,13 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from whisper_service import files, ids, uploads
+from whisper_service import ids
 from whisper_service.errors import InvalidRequest
-from whisper_service.storage import IncomingFile
+from whisper_service.files import library, uploads
+from whisper_service.files.storage import IncomingFile
 from whisper_service.web import downloads, forms, params, serializers
 from whisper_service.web.auth import current_user
+from whisper_service.web.route_options import Pool, route_options
 from whisper_service.web.services import services
 
 public = Blueprint("downloads", __name__)
@@ -17,6 +19,7 @@ private = Blueprint("files", __name__)
 
 @private.post("/file")
 @private.post("/files")
+@route_options(Pool.UPLOAD, forms.upload_limit)
 def upload() -> dict[str, Any]:
     with forms.received_upload() as form:
         if not form.parts:
@@ -28,8 +31,8 @@ def upload() -> dict[str, Any]:
 
 @private.get("/file")
 @private.get("/files")
-def listed() -> dict[str, Any]:
-    page = files.listed(current_user(), *params.page())
+def list_owned() -> dict[str, Any]:
+    page = library.list_owned(current_user(), *params.page())
     return {
         "files": [serializers.file(row) for row in page.rows],
         "pagination": serializers.pagination(page),
@@ -39,7 +42,7 @@ def listed() -> dict[str, Any]:
 @public.get("/file/<uuid>")
 @public.get("/files/<uuid>")
 def download(uuid: str) -> Response:
-    return downloads.respond(*files.open_download(ids.parse(uuid), services().storage))
+    return downloads.respond(*library.open_download(ids.parse(uuid), services().storage))
 
 
 @private.patch("/file/<uuid>")
@@ -49,7 +52,7 @@ def rename(uuid: str) -> dict[str, Any]:
     filename = params.optional_text(params.json_object(), "filename")
     if filename is None:
         raise InvalidRequest("Missing 'filename' field in request body")
-    old, new = files.rename(current_user(), uuid, filename)
+    old, new = library.rename(current_user(), uuid, filename)
     return {
         "message": "Filename updated successfully",
         "uuid": uuid,
@@ -61,7 +64,7 @@ def rename(uuid: str) -> dict[str, Any]:
 @private.delete("/file/<uuid>")
 @private.delete("/files/<uuid>")
 def delete(uuid: str) -> dict[str, Any]:
-    file = files.delete(current_user(), ids.parse(uuid), services().storage)
+    file = library.delete(current_user(), ids.parse(uuid), services().storage)
     return {"message": "File deleted successfully", "uuid": file.uuid, "filename": file.filename}
 
 

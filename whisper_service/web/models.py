@@ -1,10 +1,10 @@
-"""The models that can be asked for."""
+"""The available models."""
 
 from typing import Any
 
 from flask import Blueprint
 
-from whisper_service import model_files
+from whisper_service.models import catalog
 from whisper_service.web import params
 from whisper_service.web.services import services
 
@@ -18,6 +18,6 @@ def available() -> dict[str, Any]:
     return {
         "models": [
             {"name": model.name, "size": model.size} if with_size else {"name": model.name}
-            for model in model_files.available(services().config.models.path)
+            for model in catalog.available(services().config.models.path)
         ]
     }

@@ -4,17 +4,19 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from whisper_service import ids, model_files, transcriptions
-from whisper_service.cues import Layout
+from whisper_service import ids
 from whisper_service.errors import Conflict, InvalidRequest, NotFound
-from whisper_service.formats import FORMATS
-from whisper_service.options import MAX_PROMPT, MAX_TEMPERATURE, Options
+from whisper_service.jobs import orders
+from whisper_service.jobs.orders import TranscriptionRequest
+from whisper_service.models import catalog
 from whisper_service.tables import Transcription
-from whisper_service.transcriptions import Order
+from whisper_service.transcripts.cues import Layout
+from whisper_service.transcripts.formats import FORMATS
 from whisper_service.web import params, serializers, waiting
 from whisper_service.web.auth import current_network, current_user
 from whisper_service.web.rendering import Rendered, View, result_key
 from whisper_service.web.services import Services, services
+from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 
 MAX_LINE_WIDTH, MAX_LINE_COUNT = 1000, 100
 MAX_WAIT = 60  # seconds
@@ -30,13 +32,13 @@ def submit() -> dict[str, Any]:
     body = params.json_object()
     file_uuid = ids.parse(params.text(body, "uuid", missing="Missing file uuid"))
     name = params.text(body, "model", missing="Missing model")
-    order = Order(
-        model_files.find(services().config.models.path, name),
+    order = TranscriptionRequest(
+        catalog.find(services().config.models.path, name),
         params.optional_text(body, "language") or "auto",
         params.texts(body, "format", default="verbose_json"),
         _options(body),
     )
-    queued = transcriptions.submit(current_user(), file_uuid, order, services().config.limits)
+    queued = orders.submit(current_user(), file_uuid, order, services().config.limits)
     services().worker.wake()
     return {
         "message": "Transcription(s) queued successfully",
@@ -48,8 +50,8 @@ def submit() -> dict[str, Any]:
 
 @private.delete("/transcribe/<uuid>")
 def delete(uuid: str) -> dict[str, Any]:
-    row = transcriptions.delete(current_user(), ids.parse(uuid))
-    services().worker.tell()
+    row = orders.delete(current_user(), ids.parse(uuid))
+    services().worker.changes.notify()
     return {
         "message": "Transcription deleted successfully",
         "uuid": row.uuid,
@@ -66,12 +68,12 @@ def result(uuid: str) -> Response:
     """
     uuid = ids.parse(uuid)
     view = _view()
-    row = transcriptions.find(uuid)
+    row = orders.find(uuid)
     if row is None:
         return _of_file(uuid, view)
     if params.flag("download"):
         return _as_file(row, view)
-    seconds = params.query_whole("wait", MAX_WAIT) or 0
+    seconds = params.query_integer("wait", MAX_WAIT) or 0
     is_gone = waiting.disconnect_check()
     return _json(waiting.until_changed(services(), _look(uuid, view), is_gone, seconds))
 
@@ -90,11 +92,12 @@ def _look(uuid: str, view: View) -> waiting.Look:
     running, network = services(), current_network()
 
     def look(*, admitted: bool = False) -> dict[str, Any]:
-        row = transcriptions.find(uuid)
+        row = orders.find(uuid)
         if row is None:
             raise NotFound("Transcription not found")
         rendered = _rendered(row, view, running, None if admitted else network)
-        return serializers.transcription(row, view.format_of(row), rendered, running.worker)
+        progress = running.worker.progress.of([row]).get(row.id)
+        return serializers.transcription(row, view.format_of(row), rendered, progress)
 
     return look
 
@@ -112,7 +115,7 @@ def _rendered(
     found = running.renderer.cached(key)
     if found:
         return found
-    stored = transcriptions.stored(row)
+    stored = orders.stored(row)
     if stored is None:
         raise NotFound("Transcription not found")
     return running.renderer.render({key: stored}, network)[key]
@@ -123,16 +126,17 @@ def _of_file(uuid: str, view: View) -> Response:
 
     Those whose transcript was deleted since the rows were read are left out.
     """
-    page = transcriptions.of_file(uuid, *params.page(params.MAX_LIMIT))
-    rows = transcriptions.with_transcripts(page.rows, MAX_LIST_LENGTH)
+    page = orders.of_file(uuid, *params.page(params.MAX_LIMIT))
+    rows = orders.with_transcripts(page.rows, MAX_LIST_LENGTH)
     stored = {result_key(row, view): data for row, data in rows if data is not None}
     results = services().renderer.render(stored, current_network())
+    progress = services().worker.progress.of([row for row, _ in rows])
     listed = [
         serializers.transcription(
             row,
             view.format_of(row),
             None if data is None else results[result_key(row, view)],
-            services().worker,
+            progress.get(row.id),
         )
         for row, data in rows
     ]
@@ -163,8 +167,8 @@ def _view() -> View:
     name = request.args.get("format")
     if name is not None and name not in FORMATS:
         raise InvalidRequest(f"Invalid format: {name}. Must be one of: {', '.join(FORMATS)}")
-    width = params.query_whole("max_line_width", MAX_LINE_WIDTH)
-    lines = params.query_whole("max_line_count", MAX_LINE_COUNT)
+    width = params.query_integer("max_line_width", MAX_LINE_WIDTH)
+    lines = params.query_integer("max_line_count", MAX_LINE_COUNT)
     if lines is not None and width is None:
         raise InvalidRequest("max_line_count needs max_line_width")
     return View(name, Layout(width, lines))

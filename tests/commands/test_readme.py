@@ -1,0 +1,99 @@
+"""What the README tells people to type works."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+
+from tests.support.live import LiveServer
+from tests.support.paths import DATA, ROOT
+from tests.support.service import PASSWORD
+
+README = (ROOT / "README.md").read_text()
+
+
+def block(heading: str, language: str) -> str:
+    """Take the first code block below a heading, made to fit the tests' server and model."""
+    section = README.split(f"## {heading}\n", 1)[1]
+    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def fit(code: str, server: LiveServer) -> str:
+    assert "http://127.0.0.1:8080" in code
+    assert "ggml-base" in code
+    return code.replace("http://127.0.0.1:8080", server.url).replace("ggml-base", "ggml-tiny.en")
+
+
+def run(*command: str, code: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command,
+        input=code,
+        cwd=ROOT,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_curl_walk(live_server: LiveServer) -> None:
+    printed = run("bash", "-e", code=fit(block("A walk with curl", "sh"), live_server))
+    assert printed.lower().count("ask what you can do for your country") == 3
+    assert "00:00:0" in printed
+    assert "WEBVTT" in printed
+
+
+def test_more_of_it_goes_on_where_the_walk_ended(live_server: LiveServer) -> None:
+    account = str(time.time_ns())[-16:]
+    walk = fit(block("A walk with curl", "sh"), live_server).replace('"ann"', f'"{account}"')
+    more = block("More of it", "sh")
+    key = run("bash", "-e", code=f"{walk}\n{more}\necho; echo $KEY").split()[-1]
+    code = block("More of it", "python").replace("whisper-1", "ggml-tiny.en")
+    code = code.replace("http://127.0.0.1:8080", live_server.url).replace("<API key>", key)
+    assert "what you can do for your country" in run(sys.executable, "-", code=code).lower()
+
+
+def test_the_python_example(live_server: LiveServer) -> None:
+    printed = run(sys.executable, "-", code=fit(block("The same in Python", "python"), live_server))
+    assert printed.startswith("1\n00:00:0")
+    assert "ask what you can do for your country" in printed.lower()
+
+
+def test_the_references_own_example(live_server: LiveServer) -> None:
+    account = {"username": "reference", "password": PASSWORD}
+    url = f"{live_server.url}/api/v1"
+    session = requests.post(f"{url}/user/register", json=account, timeout=10).json()["session_id"]
+    headers = {"Authorization": f"Basic {session}"}
+    key = requests.post(f"{url}/user/token", json={"name": "k"}, headers=headers, timeout=10)
+    code = (DATA / "reference_client.py.txt").read_text()
+    for theirs, ours in (
+        ("https://api.whisper.aspicho.me/api/v1", url),
+        ("your-api-key-here", key.json()["token"]),
+        ("audio.mp3", str(DATA / "jfk.wav")),
+        ("ggml-base.en", "ggml-tiny.en"),
+        ("time.sleep(5)", "time.sleep(0.2)"),
+    ):
+        assert theirs in code
+        code = code.replace(theirs, ours)
+    printed = run(sys.executable, "-", code=code)
+    assert "Status: completed\nTranscription: and so" in printed.replace("And", "and")
+
+
+def test_the_map_of_the_house_names_every_room() -> None:
+    inside = README.split("## Inside\n", 1)[1]
+    for path in (ROOT / "whisper_service").glob("*"):
+        if path.suffix == ".py" and path.name != "__init__.py":
+            assert path.name in inside, path.name
+        elif path.is_dir() and path.name != "__pycache__":
+            assert f"{path.name}/" in inside

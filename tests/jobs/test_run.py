@@ -1,0 +1,169 @@
+"""A job's tasks: their order, what they share, what is saved of them."""
+
+import io
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.engine import segment
+from whisper_service.audio import FRAME_SAMPLES, SAMPLE_RATE
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, TRANSCRIBE, Run, Task
+from whisper_service.transcript_key import TranscriptKey
+from whisper_service.transcripts.transcript import Word
+from whisper_service.whisper import protocol
+from whisper_service.whisper.chunking import Chunk
+from whisper_service.whisper.options import Options
+from whisper_service.whisper.protocol import (
+    Failed,
+    FindSpeech,
+    Ready,
+    Request,
+    SpeechFound,
+    Transcribe,
+    Transcribed,
+)
+from whisper_service.whisper.vad import LEAD
+
+SAMPLES = 100 * 16_000
+BLOCKS = 2
+# speech from 10 to 20 s and from 50 to 62 s
+SPEECH = [1.0 if 310 <= frame < 620 or 1550 <= frame < 1920 else 0.0 for frame in range(3125)]
+
+
+def make(language: str = "en", saved: dict[Chunk, Transcribed] | None = None) -> Run:
+    job = Job("claim", 1, TranscriptKey("file", "model", "1", language, ""), SAMPLES)
+    return Run(job, language, 14, saved or {}, engines=2)
+
+
+def find_speech(run: Run) -> None:
+    for task in [run.next_task() for _ in range(BLOCKS)]:
+        assert task.do == FIND_SPEECH
+        first, last = task.chunk.start // FRAME_SAMPLES, -(-task.chunk.stop // FRAME_SAMPLES)
+        run.complete(task, SpeechFound(SPEECH[first:last]))
+
+
+def answer(task: Task, text: str, language: str = "en") -> Transcribed:
+    end = task.seconds + 5  # Whisper's last cue may well end behind what it was given
+    return Transcribed(language, [segment(0.5, end, text)])
+
+
+def test_speech_is_looked_for_in_blocks_at_once() -> None:
+    run = make()
+    assert run.ready == BLOCKS
+    tasks = [run.next_task() for _ in range(BLOCKS)]
+    assert [task.do for task in tasks] == [FIND_SPEECH] * 2
+    assert [task.chunk for task in tasks] == [
+        Chunk(0, BLOCK_SAMPLES),
+        Chunk(BLOCK_SAMPLES, SAMPLES),
+    ]
+    assert run.ready == 0
+    assert not run.is_complete
+
+
+def test_chunks_come_back_in_any_order_with_their_own_times() -> None:
+    run = make()
+    find_speech(run)
+    first, second = run.next_task(), run.next_task()
+    run.complete(second, answer(second, " world."))
+    assert not run.is_complete
+    run.complete(first, answer(first, " Hello"))
+    assert run.is_complete
+    transcript = run.transcript()
+    assert transcript.text == "Hello world."
+    assert transcript.duration == 100.0
+    (one, two) = transcript.segments
+    assert 10 <= one.start < 11
+    assert one.end == first.chunk.stop / 16_000 < 21
+    assert 49.5 < two.start < 51
+    assert two.end == second.chunk.stop / 16_000 < 63
+
+
+def test_the_language_is_detected_once_in_the_longest_chunk() -> None:
+    run = make("auto")
+    find_speech(run)
+    assert run.ready == 1
+    longest = run.next_task()
+    assert longest.chunk.start > 40 * 16_000
+    assert run.language == "auto"
+    run.complete(longest, answer(longest, " Welt.", "de"))
+    other = run.next_task()
+    assert run.language == "de"
+    run.complete(other, answer(other, " Hallo", "de"))
+    transcript = run.transcript()
+    assert (transcript.language, transcript.text) == ("de", "Hallo Welt.")
+
+
+def test_silence_is_an_empty_transcript() -> None:
+    run = make("auto")
+    for task in [run.next_task() for _ in range(BLOCKS)]:
+        run.complete(task, SpeechFound([0.0] * 2048))
+    assert run.is_complete
+    assert run.transcript().segments == []
+
+
+def test_what_was_saved_is_not_done_again() -> None:
+    run = make("auto")
+    find_speech(run)
+    done = run.next_task()
+    saved = {done.chunk: answer(done, " world.", "de")}
+    again = make("auto", saved)
+    find_speech(again)
+    assert again.ready == 1
+    left = again.next_task()
+    assert left.chunk != done.chunk
+    assert again.language == "de"
+    again.complete(left, answer(left, " Hello", "de"))
+    assert again.transcript().text == "Hello world."
+
+
+def ramp(folder: Path, samples: int) -> Path:
+    """Write a WAV whose samples are 1, 2, 3, ..."""
+    path = folder / "ramp.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes(np.arange(1, samples + 1, dtype="<i2").tobytes())
+    return path
+
+
+def sent(request: Request) -> list[int]:
+    return np.frombuffer(request.samples, "<i2").tolist()
+
+
+def test_a_request_carries_the_samples_of_its_chunk(tmp_path: Path) -> None:
+    wav = ramp(tmp_path, 2000)
+    request = Task(TRANSCRIBE, Chunk(512, 1000)).request(wav, "en", 1)
+    assert sent(request) == list(range(513, 1001))
+    assert sent(Task(TRANSCRIBE, Chunk(1990, 2010)).request(wav, "en", 1)) == [
+        *range(1991, 2001),
+        *([0] * 10),
+    ]
+    assert sent(Task(TRANSCRIBE, Chunk(3000, 3010)).request(wav, "en", 1)) == [0] * 10
+
+
+def test_speech_is_looked_for_after_a_lead_and_in_whole_frames(tmp_path: Path) -> None:
+    wav = ramp(tmp_path, 600)
+    request = Task(FIND_SPEECH, Chunk(512, 600)).request(wav, "en", 1)
+    before = LEAD - 512
+    assert sent(request) == [0] * before + list(range(1, 601)) + [0] * (1024 - 600)
+
+
+def test_messages_arrive_as_they_were_sent() -> None:
+    samples = bytes(range(256)) + b"\n{}"
+    options = Options(prompt="Grüße\n", word_timestamps=True)
+    messages = [
+        FindSpeech(samples),
+        FindSpeech(b""),
+        Transcribe(samples, "auto", 2, 5, options),
+        Ready(),
+        SpeechFound([0.0, 0.5]),
+        Transcribed("de", [replace(segment(0.5, 1, " Grüße"), words=[Word("Grüße", 0.5, 1)])]),
+        Failed("No"),
+    ]
+    wire = io.BytesIO(b"".join(map(protocol.frame, messages)))
+    assert [protocol.read(wire) for _ in messages] == messages
+    with pytest.raises(EOFError):
+        protocol.read(wire)

@@ -1,0 +1,189 @@
+"""Who comes first."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.jobs import statuses
+from tests.support.service import Service
+from whisper_service import ids
+from whisper_service.audio import FRAME_SAMPLES, seconds_of
+from whisper_service.db import write_transaction
+from whisper_service.jobs import queue
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
+from whisper_service.jobs.scheduler import Assignment, Scheduler
+from whisper_service.tables import File, Transcription, User
+from whisper_service.whisper.protocol import SpeechFound, Transcribed
+
+HOUR = 3600 * 16_000
+CLIP = 10 * 16_000
+
+
+@pytest.fixture
+def scheduler(service: Service) -> Scheduler:
+    for name in ("ann", "bob"):
+        service.register(name)
+    User.update(token_balance=10**9).execute()
+    return Scheduler(2, lambda job: Run(job, "en", 14, {}, engines=2))
+
+
+def enqueue(username: str, samples: int) -> str:
+    user = User.get(User.username == username)
+    uuid = ids.uuid7()
+    with write_transaction():
+        File.create(
+            uuid=uuid,
+            user_id=user.id,
+            hash=uuid * 2,
+            filename="x",
+            kind="audio",
+            status="ready",
+            content_type="audio/mpeg",
+            size_bytes=1,
+            samples=samples,
+            uploaded_at=0,
+        )
+        Transcription.create(
+            uuid=ids.uuid7(),
+            user_id=user.id,
+            file_uuid=uuid,
+            model="m",
+            model_version="1",
+            language="en",
+            format="srt",
+            created_at=0,
+        )
+    return uuid
+
+
+def serve(scheduler: Scheduler, tasks: int) -> list[str]:
+    """Do so many tasks, one at a time; list whose files they were of."""
+    files = []
+    for _ in range(tasks):
+        assignment = scheduler.next_task(0)
+        if assignment is None:
+            break
+        complete(scheduler, assignment)
+        files.append(assignment.run.job.key.file_uuid)
+    return files
+
+
+def complete(scheduler: Scheduler, assignment: Assignment) -> None:
+    """Answer a task: speech all along, and no words in it."""
+    run, task = assignment.run, assignment.task
+    frames = -(-(task.chunk.stop - task.chunk.start) // FRAME_SAMPLES)
+    found, nothing = SpeechFound([1.0] * frames), Transcribed("en", [])
+    scheduler.complete_task(run, task, found if task.do == FIND_SPEECH else nothing)
+
+
+def test_a_clip_does_not_wait_for_an_hour(scheduler: Scheduler) -> None:
+    long = enqueue("ann", HOUR)
+    assert set(serve(scheduler, 5)) == {long}
+    clip = enqueue("ann", CLIP)
+    assert serve(scheduler, 2) == [clip, clip]
+    assert set(serve(scheduler, 5)) == {long}
+
+
+def test_users_take_turns(scheduler: Scheduler) -> None:
+    anns, bobs = enqueue("ann", HOUR), enqueue("bob", HOUR)
+    files = serve(scheduler, 40)
+    assert files.count(anns) == files.count(bobs) == 20
+
+
+def test_who_comes_late_gets_no_credit_for_it(scheduler: Scheduler) -> None:
+    anns = enqueue("ann", HOUR)
+    serve(scheduler, 30)
+    bobs = enqueue("bob", HOUR)
+    files = serve(scheduler, 40)
+    assert abs(files.count(anns) - files.count(bobs)) <= 2
+
+
+def test_equal_jobs_of_a_user_go_in_order(scheduler: Scheduler) -> None:
+    clips = [enqueue("ann", CLIP) for _ in range(6)]
+    served = serve(scheduler, 100)
+    assert list(dict.fromkeys(served)) == clips
+    assert len(served) == 12
+
+
+def test_long_ones_of_a_user_go_one_after_the_other(scheduler: Scheduler) -> None:
+    first, second = enqueue("ann", HOUR), enqueue("ann", HOUR)
+    assert set(serve(scheduler, 100)) == {first}
+    assert statuses() == ["processing", "pending"]
+    assert second != first
+
+
+def test_the_cores_are_shared_by_what_can_run(scheduler: Scheduler) -> None:
+    enqueue("ann", CLIP)
+    taken = scheduler.next_task(0)
+    assert taken
+    assert taken.sharing == 1
+    enqueue("bob", HOUR)
+    other = scheduler.next_task(0)
+    assert other
+    assert other.sharing == 2
+
+
+def test_a_large_model_is_left_to_the_first_engine(service: Service, scheduler: Scheduler) -> None:
+    for _ in range(3):
+        enqueue("ann", CLIP)
+    alone = Scheduler(2, lambda job: Run(job, "en", 14, {}, engines=1))
+    for _ in range(3):
+        assert alone.next_task(1) is None
+    assert statuses() == ["processing", "pending", "pending"]
+    taken = alone.next_task(0)
+    assert taken
+    assert taken.sharing == 1
+    assert alone.next_task(0) is not None
+
+
+def test_a_dropped_run_is_dropped_once(scheduler: Scheduler) -> None:
+    enqueue("ann", HOUR)
+    first, second = scheduler.next_task(0), scheduler.next_task(0)
+    assert first
+    assert second
+    run = first.run
+    assert scheduler.abort_run(run) is True
+    assert scheduler.abort_run(run) is False
+    assert scheduler.next_task(0) is None
+
+
+def test_a_job_that_cannot_start_does_not_hold_up_the_next(
+    service: Service, scheduler: Scheduler
+) -> None:
+    refused: list[Job] = []
+
+    def start(job: Job) -> Run | None:
+        if not refused:
+            refused.append(job)
+            return None
+        return Run(job, "en", 14, {}, engines=2)
+
+    enqueue("ann", CLIP)
+    second = enqueue("ann", CLIP)
+    taken = Scheduler(2, start).next_task(0)
+    assert taken
+    assert taken.run.job.key.file_uuid == second
+
+
+@given(st.lists(st.lists(st.integers(1, 600), min_size=1, max_size=3), min_size=2, max_size=2))
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_nobody_who_waits_falls_behind_by_more_than_two_tasks(
+    scheduler: Scheduler, lengths: list[list[int]]
+) -> None:
+    Transcription.delete().execute()
+    scheduler = Scheduler(2, lambda job: Run(job, "en", 14, {}, engines=2))
+    for name, seconds in zip(("ann", "bob"), lengths, strict=True):
+        for length in seconds:
+            enqueue(name, length * 16_000)
+    served = {user.id: 0.0 for user in User.select()}
+    while assignment := scheduler.next_task(0):
+        served[assignment.run.job.user_id] += assignment.task.seconds
+        complete(scheduler, assignment)
+        busy = {run.job.user_id for run in scheduler._runs} | set(queue.waiting())
+        if len(busy) == 2:
+            assert abs(served[1] - served[2]) <= 2 * seconds_of(BLOCK_SAMPLES)
+    assert len(statuses()) == sum(map(len, lengths))
+    assert set(statuses()) == {"processing"}

@@ -1,0 +1,387 @@
+"""What is refused before its body has come, and which connections stay open."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.harness import start
+from tests.support.live import Client, LiveServer, start_server
+from tests.support.paths import DATA
+from tests.support.waiting import until
+from tests.support.wire import Wire, connected, head
+from whisper_service.server.parser import PARSED_BYTES
+from whisper_service.web import MAX_BODY_BYTES
+from whisper_service.web.forms import MAX_AVATAR_BODY_BYTES, MAX_AVATAR_BYTES, max_upload_body_bytes
+
+MIB = 1024**2
+MAX_UPLOAD = MAX_AVATAR_BYTES
+CROWD = 20
+PROXY = "127.0.0.7"
+QUICK = {"WHISPER_SERVICE_AUTH_BCRYPT_COST": "4"}
+STRANGER = "Missing valid Authorization header with session or API key"
+FORM = "multipart/form-data; boundary=x"
+
+
+@pytest.fixture(scope="module")
+def server(stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    yield from served(
+        start_server(
+            tmp_path_factory.mktemp("channel"),
+            stub_models,
+            **QUICK,
+            WHISPER_SERVICE_STORAGE_MAX_UPLOAD_BYTES=str(MAX_UPLOAD),
+            WHISPER_SERVICE_SERVER_CONNECTIONS_PER_ADDRESS=str(CROWD),
+            WHISPER_SERVICE_SERVER_TRUSTED_PROXY=PROXY,
+        )
+    )
+
+
+def served(server: LiveServer) -> Iterator[LiveServer]:
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def key(server: LiveServer) -> str:
+    return Client(server, "ann").headers["Authorization"]
+
+
+@pytest.fixture
+def wire(server: LiveServer) -> Iterator[Wire]:
+    with connected(server) as wire:
+        yield wire
+
+
+def upload(length: int, **headers: str) -> bytes:
+    return head("POST", "/file", Content_Length=length, Content_Type=FORM, **headers)
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def form(content: bytes) -> bytes:
+    named = b'Content-Disposition: form-data; name="file"; filename="a.wav"'
+    return b"--x\r\n%s\r\n\r\n%s\r\n--x--\r\n" % (named, content)
+
+
+@pytest.mark.parametrize("shown", ["", "Bearer " + "0" * 32, "Basic \xff"])
+@pytest.mark.parametrize("target", ["POST /file", "POST /files", "PATCH /user"])
+def test_an_upload_by_nobody_is_refused_before_it_comes(
+    wire: Wire, target: str, shown: str
+) -> None:
+    method, path = target.split()
+    request = head(method, path, Content_Length=MIB, Authorization=shown, Content_Type=FORM)
+    answer = wire.asked(request)
+    assert (answer.status, answer.text) == (401, STRANGER)
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert wire.is_ended()
+
+
+def test_a_chunked_upload_by_nobody_is_refused_before_it_comes(wire: Wire) -> None:
+    assert wire.asked(head("POST", "/file", Transfer_Encoding="chunked")).status == 401
+
+
+def test_a_client_that_goes_on_sending_still_reads_the_refusal(wire: Wire) -> None:
+    """A connection that is closed on bytes unread is reset, and its answer lost."""
+    wire.send(upload(64 * MIB))
+    for _ in range(64):
+        wire.send(b"x" * MIB)
+    assert wire.answer().status == 401
+    assert wire.is_ended()
+
+
+def test_what_follows_a_refused_request_is_not_served(wire: Wire) -> None:
+    wire.send(upload(MIB), head("GET", "/health"))
+    assert wire.answer().status == 401
+    assert wire.is_ended()
+
+
+def test_an_upload_is_received(wire: Wire, key: str) -> None:
+    body = form((DATA / "austen-0880.wav").read_bytes())
+    assert wire.asked(upload(len(body), Authorization=key), body).status == 200
+    chunked = head(
+        "POST", "/file", Transfer_Encoding="chunked", Content_Type=FORM, Authorization=key
+    )
+    pieces = [body[at : at + 100_000] for at in range(0, len(body), 100_000)]
+    assert wire.asked(chunked, *map(chunk, pieces), chunk(b"")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/user/login", "/transcribe", "/nothing"])
+def test_large_bodies_are_refused_outside_of_uploads(wire: Wire, path: str) -> None:
+    refused = wire.asked(head("POST", path, Content_Length=MAX_BODY_BYTES + 1))
+    assert (refused.status, refused.text) == (413, "Request Entity Too Large")
+
+
+def test_a_large_body_in_chunks_is_cut_off(wire: Wire) -> None:
+    wire.send(head("POST", "/user/login", Transfer_Encoding="chunked"))
+    for _ in range(MAX_BODY_BYTES // 4096 + 1):
+        wire.send(chunk(b" " * 4096))
+    assert wire.answer().status == 413
+
+
+def test_an_upload_has_a_limit(server: LiveServer, key: str) -> None:
+    most = max_upload_body_bytes(MAX_UPLOAD)
+    with connected(server) as wire:
+        assert wire.asked(upload(most + 1, Authorization=key)).status == 413
+    with connected(server) as wire:
+        wire.send(upload(most, Authorization=key, Expect="100-continue"))
+        assert wire.answer().status == 100
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "audio/wav", ""])
+@pytest.mark.parametrize("target", ["POST /file", "POST /files", "PATCH /user"])
+def test_a_large_body_must_be_a_form(wire: Wire, key: str, target: str, content_type: str) -> None:
+    """Nothing else of it can be taken apart without holding it in memory."""
+    sent = {"Authorization": key, "Content_Type": content_type}
+    answer = wire.asked(head(*target.split(), Content_Length=MAX_BODY_BYTES + 1, **sent))
+    assert (answer.status, answer.text) == (400, "Files must be sent as multipart/form-data")
+    assert wire.is_ended()
+
+
+def test_a_large_chunked_body_that_is_no_form_is_cut_off(wire: Wire, key: str) -> None:
+    sent = {"Authorization": key, "Content_Type": "application/x-www-form-urlencoded"}
+    wire.send(head("POST", "/file", Transfer_Encoding="chunked", **sent))
+    for _ in range(MAX_BODY_BYTES // 4096 + 1):
+        wire.send(chunk(b"a=1&" * 1024))
+    assert wire.answer().status == 413
+
+
+def test_a_profile_body_is_limited_to_the_size_of_an_avatar(server: LiveServer, key: str) -> None:
+    sent = {"Authorization": key, "Content_Type": FORM, "Expect": "100-continue"}
+    with connected(server) as wire:
+        wire.send(head("PATCH", "/user", Content_Length=MAX_AVATAR_BODY_BYTES, **sent))
+        assert wire.answer().status == 100
+    with connected(server) as wire:
+        answer = wire.asked(
+            head("PATCH", "/user", Content_Length=MAX_AVATAR_BODY_BYTES + 1, **sent)
+        )
+        text = "Avatar file too large. Maximum size is 10MB"
+        assert (answer.status, answer.text) == (400, text)
+
+
+@pytest.mark.parametrize("target", ["//api/v1/file", "api/v1/file", "/api/v1/%66ile"])
+def test_other_spellings_of_the_upload_path_are_protected_as_well(wire: Wire, target: str) -> None:
+    request = upload(MIB).replace(b"/api/v1/file", target.encode(), 1)
+    assert wire.asked(request).status == 401
+
+
+def test_expect_100_continue_is_answered_before_the_body_comes(
+    server: LiveServer, key: str
+) -> None:
+    body = form((DATA / "austen-0880.wav").read_bytes())
+    with connected(server) as wire:
+        wire.send(upload(len(body), Authorization=key, Expect="100-continue"))
+        assert wire.answer().status == 100
+        assert wire.asked(body).status == 200
+        assert wire.asked(head("GET", "/health", Expect="100-continue")).status == 200
+        assert wire.asked(upload(len(body), Expect="100-continue")).status == 401
+
+
+def test_a_full_disk_refuses_uploads_alone(stub_models: Path, tmp_path: Path) -> None:
+    reserve = {"WHISPER_SERVICE_STORAGE_RESERVE_BYTES": str(2**50)}
+    server = start_server(tmp_path, stub_models, **QUICK, **reserve)
+    key = Client(server, "ann").headers["Authorization"]
+    for length in ({"Content_Length": 100}, {"Transfer_Encoding": "chunked"}):
+        with connected(server) as wire:
+            assert wire.asked(head("GET", "/file", Authorization=key)).status == 200
+            form = {"Authorization": key, "Content_Type": FORM}
+            answer = wire.asked(head("POST", "/file", **form, **length))
+            assert (answer.status, answer.text) == (507, "The server's disk is full")
+    assert server.stop() == 0
+
+
+def test_a_connection_answers_many_requests(wire: Wire) -> None:
+    for _ in range(3):
+        wire.send(*[head("GET", "/health"), head("GET", "/file/xyz"), b"\r\n"] * 50)
+        statuses = [wire.answer().status for _ in range(100)]
+        assert statuses == [200, 400] * 50
+    body = b'{"username": "ann"}'
+    login = head("POST", "/user/login", Content_Length=len(body)) + body
+    wire.send(*[login, head("GET", "/health")] * 500)
+    assert [wire.answer().status for _ in range(1000)] == [400, 200] * 500
+
+
+MALFORMED = {
+    "no request": (b"hello\r\n\r\n", 400),
+    "small letters": (b"get / HTTP/1.1\r\n\r\n", 400),
+    "bare newline": (b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", 400),
+    "no header": (b"GET / HTTP/1.1\r\nnothing\r\n\r\n", 400),
+    "no address": (b"GET http://[ HTTP/1.1\r\n\r\n", 400),
+    "long head": (b"GET / HTTP/1.1\r\nA: " + b"x" * 40_000 + b"\r\n\r\n", 431),
+    "negative length": (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+    "two lengths": (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+    "huge length": (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 4000 + b"\r\n\r\n", 413),
+    "long length": (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
+    "coding": (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    "length and chunks": (
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "old version": (b"GET / HTTP/0.9\r\n\r\n", 400),
+    "unknown version": (b"GET /api/v1/health HTTP/1.9\r\nHost: localhost\r\n\r\n", 400),
+    "no version": (b"GET /api/v1/health\r\n\r\n", 400),
+    "chunks of an unknown version": (
+        b"POST / HTTP/1.9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "chunks in 1.0": (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "no chunk": (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
+    "endless chunk": (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * (3 * PARSED_BYTES),
+        400,
+    ),
+    "endless trailer": (
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a" * (3 * PARSED_BYTES),
+        400,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_http_is_answered_in_plain_text(wire: Wire, name: str) -> None:
+    request, status = MALFORMED[name]
+    answer = wire.asked(request)
+    assert answer.status == status
+    assert answer.text
+    assert answer.headers["connection"] == "close"
+    assert wire.is_ended()
+
+
+def test_connections_per_address_are_limited(server: LiveServer) -> None:
+    with ExitStack() as stack:
+        first, *_ = [stack.enter_context(connected(server, "127.0.0.5")) for _ in range(CROWD)]
+        assert first.asked(head("GET", "/health")).status == 200
+        with connected(server, "127.0.0.5") as refused:
+            assert refused.is_ended()
+        with connected(server, "127.0.0.6") as other:
+            assert other.asked(head("GET", "/health")).status == 200
+        first.connection.close()
+        until_served(server, "127.0.0.5")
+
+
+def until_served(server: LiveServer, source: str) -> None:
+    """Wait until the server has seen that a connection is gone."""
+
+    def is_served() -> bool:
+        with connected(server, source) as wire, suppress(EOFError, ConnectionError):
+            return wire.asked(head("GET", "/health")).status == 200
+        return False
+
+    until(is_served)
+
+
+@pytest.mark.parametrize(
+    ("client", "same", "other"),
+    [
+        ("10.0.0.1", "10.0.0.1", "10.0.0.2"),
+        ("2001:db8::1", "[2001:db8::2]:4711", "2001:db8:0:1::1"),
+        ("10.0.0.3", "::ffff:10.0.0.3", "::ffff:10.0.0.4"),
+    ],
+)
+def test_connections_through_a_proxy_count_for_its_clients(
+    server: LiveServer, client: str, same: str, other: str
+) -> None:
+    def asking(name: str, **more: str) -> bytes:
+        told = {"X_Forwarded_For": f"10.9.9.9, {name}", **more}
+        return head("POST", "/user/login", Content_Length=9, **told)
+
+    with ExitStack() as stack:
+        busy = [stack.enter_context(connected(server, PROXY)) for _ in range(CROWD)]
+        for wire in busy:
+            wire.send(asking(client, Expect="100-continue"))
+            assert wire.answer().status == 100  # so it is known
+        with connected(server, PROXY) as wire:
+            refused = wire.asked(asking(same))
+            assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        with connected(server, PROXY) as wire:
+            assert wire.asked(asking(other), b"[1, 2, 3]").status == 400
+        for wire in busy:  # what is kept for later counts for nobody
+            assert wire.asked(b"[1, 2, 3]").status == 400
+        for _ in range(3):
+            wire = stack.enter_context(connected(server, PROXY))
+            assert wire.asked(asking(client), b"[1, 2, 3]").status == 400
+
+
+def test_a_proxys_clients_have_limits_of_their_own(server: LiveServer, key: str) -> None:
+    body = json.dumps({"username": "ann", "password": "wrong"}).encode()
+
+    def statuses(client: str, source: str = PROXY) -> list[int]:
+        request = head(
+            "POST", "/user/login", Content_Length=len(body), X_Forwarded_For=f"10.9.9.9, {client}"
+        )
+        with connected(server, source) as wire:
+            return [wire.asked(request, body).status for _ in range(11)]
+
+    assert statuses("::ffff:192.0.2.7") == [401] * 10 + [429]
+    assert statuses("192.0.2.7") == [429] * 11
+    assert statuses("::ffff:192.0.2.8") == [401] * 10 + [429]
+    assert statuses("10.1.1.1", "127.0.0.8") == [401] * 10 + [429]
+    assert statuses("10.1.1.2", "127.0.0.8") == [429] * 11  # no proxy, so it is not believed
+
+
+@pytest.fixture(scope="module")
+def hasty(stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server whose deadlines are short."""
+    folder = tmp_path_factory.mktemp("hasty")
+    yield from served(start(folder, stub_models, **QUICK, DOOR_SECONDS="1.5"))
+
+
+def test_a_head_that_comes_too_slowly_is_refused(hasty: LiveServer) -> None:
+    with connected(hasty) as wire:
+        wire.send(head("GET", "/health")[:-2])
+        dripping(wire, b"A: b\r\n")
+
+
+def test_a_body_that_comes_too_slowly_is_refused(hasty: LiveServer) -> None:
+    with connected(hasty) as wire:
+        wire.send(head("POST", "/user/login", Content_Length=60_000))
+        dripping(wire, b" ")
+
+
+def dripping(wire: Wire, drop: bytes) -> None:
+    """Send drop after drop until there is an answer, which says that this is too slow."""
+    wire.connection.settimeout(0.1)
+    begun = time.monotonic()
+    while True:
+        assert time.monotonic() < begun + 60
+        wire.send(drop)
+        with suppress(TimeoutError):
+            answer = wire.answer()
+            break
+    assert (answer.status, answer.text) == (408, "The request came too slowly")
+    assert time.monotonic() > begun + 1.4
+
+
+@pytest.mark.torture
+def test_a_slow_body_that_keeps_the_pace_is_received(hasty: LiveServer) -> None:
+    with connected(hasty) as wire:
+        wire.send(head("POST", "/user/login", Content_Length=50_000))
+        for _ in range(50):
+            wire.send(b" " * 1000)
+            time.sleep(0.08)
+        assert wire.answer().text == "Invalid JSON body"
+
+
+def test_a_shutdown_answers_requests_that_have_begun(stub_models: Path, tmp_path: Path) -> None:
+    server = start_server(tmp_path, stub_models, **QUICK)
+    begun = head("POST", "/user/login", Content_Length=2, Expect="100-continue")
+    with connected(server) as wire, connected(server) as idle:
+        assert idle.asked(head("GET", "/health")).status == 200
+        wire.send(begun)
+        assert wire.answer().status == 100
+        server.process.terminate()
+        assert idle.is_ended()
+        with pytest.raises(ConnectionRefusedError), connected(server):
+            pass
+        wire.send(b"[]", head("GET", "/health"))
+        answer = wire.answer()
+        assert (answer.status, answer.text) == (400, "Invalid JSON body")
+        assert answer.headers["connection"] == "close"
+        assert wire.is_ended()
+    assert server.process.wait(60) == 0

@@ -1,0 +1,89 @@
+"""What uploads leave of a disk, however they come."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+import pytest
+import requests
+
+from tests.support.disk import MIB, as_mounter, small_disk
+from tests.support.harness import serving
+from tests.support.live import Client, LiveServer
+from tests.support.waiting import until
+
+DISK, RESERVE, BODY = 64 * MIB, 24 * MIB, 12 * MIB
+# What the database may have written meanwhile, and what each upload may be ahead of the look.
+SLACK = 2 * MIB
+AT_ONCE = 3
+
+
+@pytest.fixture(autouse=True)
+def _mounter(request: pytest.FixtureRequest) -> None:
+    as_mounter(request)
+
+
+class Lowest:
+    """Looks all the time how little of a disk is free."""
+
+    def __init__(self, disk: Path) -> None:
+        self._disk = disk
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.bytes = self.free()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def free(self) -> int:
+        return shutil.disk_usage(self._disk).free
+
+    def _run(self) -> None:
+        while not self._done.wait(0.002):
+            self.bytes = min(self.bytes, self.free())
+
+
+def upload(server: LiveServer, client: Client, size: int) -> int:
+    """Send a file in chunks, so that nobody knows its size beforehand."""
+
+    def body() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+        for _ in range(size // MIB):
+            yield b"x" * MIB
+        yield b"\r\n--x--\r\n"
+
+    headers = {**client.headers, "Content-Type": "multipart/form-data; boundary=x"}
+    url = f"{server.url}/api/v1/file"
+    return requests.post(url, data=body(), headers=headers, timeout=60).status_code
+
+
+@pytest.mark.parametrize(
+    ("at_once", "size"), [(1, 3 * BODY), (AT_ONCE, BODY)], ids=["a large one", "several"]
+)
+def test_uploads_in_chunks_leave_the_reserve(
+    stub_models: Path, tmp_path: Path, at_once: int, size: int
+) -> None:
+    environ = {
+        "WHISPER_SERVICE_AUTH_BCRYPT_COST": "4",
+        "WHISPER_SERVICE_STORAGE_RESERVE_BYTES": str(RESERVE),
+    }
+    with small_disk(tmp_path / "disk", DISK) as disk:
+        with serving(disk / "storage", stub_models, **environ) as server:
+            client = Client(server, "ann")
+            before = shutil.disk_usage(disk).free
+            with Lowest(disk) as lowest, ThreadPoolExecutor(at_once) as pool:
+                sizes = [size] * at_once
+                statuses = list(pool.map(lambda size: upload(server, client, size), sizes))
+            assert 507 in statuses
+            assert set(statuses) <= {200, 507}
+            assert lowest.bytes >= RESERVE - SLACK
+            until(lambda: lowest.free() >= before - SLACK)
+            assert not list((disk / "storage" / "tmp").iterdir())

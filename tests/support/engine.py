@@ -1,0 +1,40 @@
+"""An engine for tests that are not about Whisper."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from whisper_service.audio import FRAME_SAMPLES
+from whisper_service.transcripts.transcript import Segment
+from whisper_service.whisper.protocol import Answer, FindSpeech, Request, SpeechFound, Transcribed
+from whisper_service.whisper.vad import LEAD
+
+
+def segment(start: float, end: float, text: str) -> Segment:
+    return Segment(start, end, text, [1, 2], -0.25, 1.0, 0.0)
+
+
+class FakeEngine:
+    """Returns the same words for everything, after calling `act`."""
+
+    is_late = False
+
+    def __init__(self, act: Callable[[], Any] = lambda: None) -> None:
+        self.act = act
+        self.calls: list[tuple[str, str]] = []
+
+    def ask(
+        self, model: Path, request: Request, seconds: float, wanted: Callable[[], bool]
+    ) -> Answer:
+        length = len(request.samples) // 2
+        if isinstance(request, FindSpeech):
+            return SpeechFound([1.0] * ((length - LEAD) // FRAME_SAMPLES))
+        self.calls.append((model.name, request.language))
+        self.act()
+        heard = "en" if request.language == "auto" else request.language
+        middle, end = length / 32_000, length / 16_000
+        parts = [segment(0.0, middle, " Hello"), segment(middle, end, " world.")]
+        return Transcribed(heard, parts)
+
+    def close(self) -> None:
+        """Do nothing: there is no process."""

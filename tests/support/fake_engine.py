@@ -1,0 +1,79 @@
+"""An engine's process that returns "Hello world." for everything, after FAKE_SECONDS.
+
+It fails on recordings of certain lengths.
+"""
+
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from whisper_service.audio import FRAME_SAMPLES
+from whisper_service.transcripts.transcript import Segment
+from whisper_service.whisper import protocol
+from whisper_service.whisper.protocol import (
+    Answer,
+    FindSpeech,
+    Message,
+    Ready,
+    Request,
+    SpeechFound,
+    Transcribed,
+)
+from whisper_service.whisper.vad import LEAD
+
+MEMORY = 512 * 1024**2
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hang() -> None:
+    threading.Event().wait()
+
+
+def exhaust() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    taken = []
+    while True:
+        taken.append(bytearray(1024**2))
+
+
+# By the number of samples in a recording that fits one chunk.
+POISONS: dict[int, Callable[[], None]] = {12_345: crash, 12_346: hang, 12_347: exhaust}
+
+
+def answer(request: Request) -> Answer:
+    length = len(request.samples) // 2
+    if isinstance(request, FindSpeech):
+        return SpeechFound([1.0] * ((length - LEAD) // FRAME_SAMPLES))
+    POISONS.get(length, lambda: None)()
+    time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+    language = "en" if request.language == "auto" else request.language
+    segment = Segment(0.0, length / 16_000, " Hello world.", [1, 2], -0.25, 1.0, 0.0)
+    return Transcribed(language, [segment])
+
+
+def main() -> None:
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    reader = connection.makefile("rb")
+
+    def send(message: Message) -> None:
+        connection.sendall(protocol.frame(message))
+
+    send(Ready())
+    while True:
+        try:
+            request = protocol.read(reader)
+        except EOFError:
+            return
+        send(answer(request))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Which transcriptions are transcribed next: claimed and paid in one transaction."""
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import and_
+from typing import Any
+
+from peewee import ModelSelect, fn
+
+from whisper_service import billing, ids
+from whisper_service.audio import SAMPLE_RATE
+from whisper_service.db import write_transaction
+from whisper_service.jobs import checkpoints, outcomes
+from whisper_service.jobs.job import Job
+from whisper_service.tables import File, StoredTranscript, Transcription, User
+from whisper_service.transcript_key import TranscriptKey, same_key
+
+# Transcriptions that one run serves, so that no transaction is long.
+MAX_SHARED = 100
+# A job up to this length goes ahead of the same user's longer ones.
+SHORT_SECONDS = 120
+
+
+def waiting() -> list[int]:
+    """Return the ids of users who have a transcription that could be claimed."""
+    rows = _claimable().select(Transcription.user_id).distinct().order_by()
+    return [row.user_id for row in rows]
+
+
+def claim_next(user_id: int | None = None, *, only_short: bool = False) -> Job | None:
+    """Claim a user's oldest transcription that can start, and all that can share its run.
+
+    Short recordings go before long ones. What the balance does not cover fails here. None when
+    nothing waits.
+    """
+    while True:
+        with write_transaction():
+            first = _first_claimable(user_id, only_short=only_short)
+            if first is None:
+                return None
+            claim = ids.uuid7()
+            samples = File.get(File.uuid == first.file_uuid).samples or 0
+            key = TranscriptKey.of(first)
+            if _pay(_sharing(key), samples, claim):
+                return Job(claim, first.user_id, key, samples)
+            checkpoints.clear_unwanted(key)
+
+
+def complete_stored() -> bool:
+    """Complete a transcription whose transcript was made before. Return whether there was one.
+
+    It costs what any transcription costs.
+    """
+    with write_transaction():
+        first = _pending().join(StoredTranscript, on=_has_transcript()).first()
+        if first is None:
+            return False
+        claim = ids.uuid7()
+        stored = StoredTranscript.get(*TranscriptKey.of(first).matching(StoredTranscript))
+        if _pay([first], _samples_of(stored), claim):
+            outcomes.finish(claim, stored.id)
+    return True
+
+
+def count() -> tuple[int, int]:
+    """Return how many transcriptions are pending, and how many are processing."""
+    of = {"pending": 0, "processing": 0}
+    for status in of:
+        of[status] = Transcription.select().where(Transcription.status == status).count()
+    return of["pending"], of["processing"]
+
+
+def _pending() -> "ModelSelect[Transcription]":
+    return (
+        Transcription.select().where(Transcription.status == "pending").order_by(Transcription.id)
+    )
+
+
+def _claimable() -> "ModelSelect[Transcription]":
+    """Select what waits for an engine: with a WAV, and without a stored transcript."""
+    made = StoredTranscript.select().where(_has_transcript())
+    return (
+        _pending()
+        .join(File, on=(File.uuid == Transcription.file_uuid))
+        .where(File.samples.is_null(is_null=False), ~fn.EXISTS(made))
+    )
+
+
+def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription | None:
+    query = _claimable()
+    if user_id is not None:
+        query = query.where(Transcription.user_id == user_id)
+    short = File.samples <= SHORT_SECONDS * SAMPLE_RATE
+    first: Transcription | None = query.where(short).first()
+    return first or (None if only_short else query.first())
+
+
+def _sharing(key: TranscriptKey) -> list[Transcription]:
+    return list(_pending().where(*key.matching(Transcription)).limit(MAX_SHARED))
+
+
+def _has_transcript() -> Any:  # noqa: ANN401 - an SQL expression
+    return reduce(and_, same_key(StoredTranscript, Transcription))
+
+
+def _samples_of(stored: StoredTranscript) -> int:
+    of_it = Transcription.select().where(Transcription.transcript_id == stored.id)
+    return of_it.get().samples or 0
+
+
+def _pay(members: Sequence[Transcription], samples: int, claim: str) -> bool:
+    """Charge a user's transcriptions and take them into the run; fail those not covered.
+
+    Returns whether the run has any.
+    """
+    user = User.get_by_id(members[0].user_id)
+    cost = billing.cost(samples, user.price_micros)
+    balance, paid, unpaid = user.token_balance, [], []
+    for member in members:
+        price = 0 if billing.is_settled(member.uuid) else cost
+        if price > balance:
+            unpaid.append(member.id)
+            continue
+        billing.charge(user.id, member.uuid, claim, price)
+        balance -= price
+        paid.append(member.id)
+    if unpaid:
+        error = billing.insufficient_balance(cost, balance)
+        _update(unpaid, status="failed", error=error)
+    if paid:
+        _update(paid, status="processing", claim=claim, samples=samples)
+    return bool(paid)
+
+
+def _update(numbers: Sequence[int], **values: object) -> None:
+    Transcription.update(**values).where(Transcription.id.in_(numbers)).execute()

@@ -1,0 +1,221 @@
+"""A claimed job while it runs, in tasks that several engines can share."""
+
+import time
+import wave
+from array import array
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+
+from whisper_service.audio import FRAME_SAMPLES, seconds_of
+from whisper_service.jobs.job import Job
+from whisper_service.transcripts.transcript import Segment, Transcript, Word, tidy
+from whisper_service.whisper.chunking import Chunk, plan
+from whisper_service.whisper.options import Options
+from whisper_service.whisper.protocol import (
+    Answer,
+    FindSpeech,
+    Request,
+    SpeechFound,
+    Transcribe,
+    Transcribed,
+)
+from whisper_service.whisper.vad import LEAD
+
+NO_OPTIONS = Options()
+# Speech is searched for in blocks of a minute, short enough for two engines to share.
+BLOCK_SAMPLES = 2048 * FRAME_SAMPLES
+
+
+@dataclass(frozen=True)
+class Task:
+    """One request to an engine: what to do with a part of the recording."""
+
+    do: str
+    chunk: Chunk
+
+    @property
+    def seconds(self) -> float:
+        return seconds_of(self.chunk.stop - self.chunk.start)
+
+    def request(
+        self,
+        wav: Path,
+        language: str,
+        threads: int,
+        beam_size: int = 1,
+        options: Options = NO_OPTIONS,
+    ) -> Request:
+        """Return the request to the engine, with the samples that it needs."""
+        start, stop = self.chunk.start, self.chunk.stop
+        if self.do == FIND_SPEECH:
+            whole_frames = -(-stop // FRAME_SAMPLES) * FRAME_SAMPLES
+            return FindSpeech(read_samples(wav, start - LEAD, whole_frames))
+        samples = read_samples(wav, start, stop)
+        return Transcribe(samples, language, threads, beam_size, options)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: `share` of its speech, and `text` from the start without a gap."""
+
+    share: float
+    text: str
+
+
+FIND_SPEECH = "find speech"
+TRANSCRIBE = "transcribe"
+
+
+class Run:
+    """First speech is searched for, then the chunks with speech are transcribed, in any order.
+
+    The first `engines` of all engines may share it. Not safe for threads: the scheduler that holds
+    the runs has a lock.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        language: str,
+        chunk_seconds: float,
+        saved: Mapping[Chunk, Transcribed],
+        engines: int,
+    ) -> None:
+        self.job = job
+        self.language = language
+        self.options = Options.from_text(job.key.options)
+        self.engines = engines
+        self._chunk_seconds = chunk_seconds
+        self._saved = saved
+        self._probabilities: dict[Chunk, array[float]] = {}
+        self._answers: dict[Chunk, Transcribed] = {}
+        blocks = range(0, job.samples, BLOCK_SAMPLES)
+        chunks = [Chunk(start, min(start + BLOCK_SAMPLES, job.samples)) for start in blocks]
+        self._ready = deque(Task(FIND_SPEECH, chunk) for chunk in chunks)
+        self._waiting: list[Task] = []
+        self._under_way = 0
+        self._planned: list[Chunk] = []
+        self.speech_samples = 0  # of all chunks, once they are planned
+        self._done_samples = 0
+        self._resumed_samples = 0
+        self._texts: list[str] = []  # of the chunks from the first one on without a gap
+        self._text = ""
+        self._begun = time.monotonic()
+
+    @property
+    def ready(self) -> int:
+        """The number of tasks that engines could take now."""
+        return min(len(self._ready), self.engines - self._under_way)
+
+    @property
+    def is_complete(self) -> bool:
+        return not (self._ready or self._waiting or self._under_way)
+
+    def next_task(self) -> Task:
+        self._under_way += 1
+        return self._ready.popleft()
+
+    def complete(self, task: Task, answer: Answer) -> None:
+        """Record the answer to a task, and make the tasks ready that depend on it."""
+        self._under_way -= 1
+        if isinstance(answer, SpeechFound):
+            self._probabilities[task.chunk] = array("f", answer.probabilities)
+            if not (self._ready or self._under_way):
+                self._plan()
+        else:
+            self._keep(task.chunk, answer)
+
+    def progress(self) -> Progress:
+        return Progress(self.share, self._text)
+
+    @property
+    def share(self) -> float:
+        """The share of the speech that is transcribed."""
+        return self._done_samples / self.speech_samples if self.speech_samples else 0.0
+
+    def speed(self) -> float | None:
+        """Return how many seconds of audio this run has transcribed in a second; None at first."""
+        made = self._done_samples - self._resumed_samples
+        if not made:
+            return None
+        return made / self.speech_samples * seconds_of(self.job.samples) / self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been running."""
+        return time.monotonic() - self._begun
+
+    def transcript(self) -> Transcript:
+        """Return the segments of all chunks, with times from the recording's start."""
+        duration = seconds_of(self.job.samples)
+        parts = [
+            _within(segment, chunk)
+            for chunk, answer in sorted(self._answers.items(), key=itemgetter(0))
+            for segment in answer.segments
+        ]
+        text = "".join(part.text for part in parts).strip()
+        segments = tidy(parts, duration)
+        return Transcript(text, self.language, duration, segments, self.options.task)
+
+    def _keep(self, chunk: Chunk, answer: Transcribed) -> None:
+        """Record the answer for a chunk. The text grows as far as it has no gap."""
+        self._answers[chunk] = answer
+        self._done_samples += chunk.stop - chunk.start
+        before = len(self._texts)
+        for following in islice(self._planned, before, None):
+            if following not in self._answers:
+                break
+            segments = self._answers[following].segments
+            self._texts.append("".join(segment.text for segment in segments))
+        if len(self._texts) > before:
+            self._text = "".join(self._texts).strip()
+        self._set_language(answer.language)
+
+    def _plan(self) -> None:
+        probabilities = array("f")
+        for _, block in sorted(self._probabilities.items()):
+            probabilities.extend(block)
+        self._probabilities.clear()
+        self._planned = plan(probabilities, self.job.samples, self._chunk_seconds)
+        self.speech_samples = sum(chunk.stop - chunk.start for chunk in self._planned)
+        for chunk in self._planned:
+            if chunk in self._saved:
+                self._resumed_samples += chunk.stop - chunk.start
+                self._keep(chunk, self._saved[chunk])
+            else:
+                self._waiting.append(Task(TRANSCRIBE, chunk))
+        if self.language != "auto":
+            self._set_language(self.language)
+        elif self._waiting:
+            # The language of all is detected in the longest of the first chunks.
+            longest = max(self._waiting[:5], key=lambda task: task.seconds)
+            self._waiting.remove(longest)
+            self._ready.append(longest)
+
+    def _set_language(self, language: str) -> None:
+        """Make all chunks ready, now that the language is known."""
+        if self.language == "auto":
+            self.language = language
+        self._ready.extend(self._waiting)
+        self._waiting.clear()
+
+
+def read_samples(wav: Path, start: int, stop: int) -> bytes:
+    """Read s16le samples of a mono WAV, with silence before the recording and after it."""
+    with wave.open(str(wav), "rb") as file:
+        first, last = max(start, 0), min(stop, file.getnframes())
+        file.setpos(min(first, last))
+        samples = file.readframes(max(0, last - first))
+    return bytes(2 * (first - start)) + samples + bytes(2 * (stop - first) - len(samples))
+
+
+def _within(segment: Segment, chunk: Chunk) -> Segment:
+    """Return a segment with times from the recording's start, cut at the end of its chunk."""
+    start, stop = seconds_of(chunk.start), seconds_of(chunk.stop)
+    words = [Word(word.text, start + word.start, start + word.end) for word in segment.words]
+    first, last = min(start + segment.start, stop), min(start + segment.end, stop)
+    return replace(segment, start=first, end=last, words=words)

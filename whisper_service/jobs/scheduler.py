@@ -1,0 +1,145 @@
+"""Decides which task an engine gets next, so that nobody waits for another's long recording."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from whisper_service.audio import seconds_of
+from whisper_service.jobs import queue
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.queue import SHORT_SECONDS
+from whisper_service.jobs.run import Progress, Run, Task
+from whisper_service.whisper.protocol import Answer
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A task for an engine. `sharing` is how many engines share the cores meanwhile."""
+
+    run: Run
+    task: Task
+    sharing: int
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A user's job that is still to be claimed; only a short one, or any."""
+
+    user_id: int
+    only_short: bool
+
+
+class Scheduler:
+    """The runs that are under way, for all engines.
+
+    Between users, whoever was served the least comes first; of a user's work the short, then the
+    oldest. `start` makes a run of a job, or returns None for one that cannot run.
+
+    No query, transaction or file is waited for under the lock that `progress` takes: one engine at
+    a time chooses, under a lock of its own.
+    """
+
+    def __init__(self, engines: int, start: Callable[[Job], Run | None]) -> None:
+        self._engines = engines
+        self._start = start
+        self._runs: list[Run] = []
+        self._served: dict[int, float] = {}
+        self._busy = 0
+        self._lock = threading.Lock()
+        self._choosing = threading.Lock()
+
+    def next_task(self, engine: int) -> Assignment | None:
+        """Return a task for an engine, by its number; None when there is none."""
+        with self._choosing:
+            waiting = set(queue.waiting())
+            tried: set[_Claim] = set()
+            while True:
+                with self._lock:
+                    choice = self._choose(engine, waiting, tried)
+                    if isinstance(choice, Run):
+                        return self._assign(choice)
+                if choice is None:
+                    return None
+                if not self._claim(choice):
+                    tried.add(choice)
+
+    def complete_task(self, run: Run, task: Task, answer: Answer) -> bool:
+        """Take the answer to a task. Return whether its run is complete, and removed."""
+        with self._lock:
+            run.complete(task, answer)
+            self._busy -= 1
+            return run.is_complete and self._remove(run)
+
+    def abort_run(self, run: Run) -> bool:
+        """Remove the run of a task that failed. Return whether it was there until now."""
+        with self._lock:
+            self._busy -= 1
+            return self._remove(run)
+
+    def progress(self, claim: str) -> Progress | None:
+        """Return how far the run of a claim has come; None when there is no such run."""
+        with self._lock:
+            run = next((run for run in self._runs if run.job.claim == claim), None)
+            return run.progress() if run else None
+
+    def audio_left(self) -> float:
+        """Return the seconds of audio that the runs have still to transcribe."""
+        with self._lock:
+            return sum(seconds_of(run.job.samples) * (1 - run.share) for run in self._runs)
+
+    def clear(self) -> list[Run]:
+        """Remove all runs, and return them."""
+        with self._lock:
+            runs, self._runs = self._runs, []
+        return runs
+
+    def _assign(self, run: Run) -> Assignment:
+        task = run.next_task()
+        self._served[run.job.user_id] += task.seconds
+        self._busy += 1
+        waiting = sum(other.ready for other in self._runs)
+        return Assignment(run, task, min(self._engines, self._busy + waiting))
+
+    def _remove(self, run: Run) -> bool:
+        if run not in self._runs:
+            return False
+        self._runs.remove(run)
+        return True
+
+    def _choose(self, engine: int, waiting: set[int], tried: set[_Claim]) -> Run | _Claim | None:
+        ready = [run for run in self._runs if run.ready]
+        mine = [run for run in ready if engine < run.engines]
+        if len(mine) < len(ready):
+            # A claimed run waits for another engine: first that, then the queue.
+            return next(iter(mine), None)
+        users = {run.job.user_id for run in ready} | waiting
+        self._keep_count(users)
+        for user in sorted(users, key=lambda user: self._served[user]):
+            claims = [_Claim(user, only_short) for only_short in (True, False)]
+            short, any_length = (
+                [claim] if user in waiting and claim not in tried else [] for claim in claims
+            )
+            runs = [run for run in mine if run.job.user_id == user]
+            short_runs = [run for run in runs if _is_short(run)]
+            by_turn: list[Run | _Claim] = [*short_runs, *short, *runs, *any_length]
+            if by_turn:
+                return by_turn[0]
+        return None
+
+    def _claim(self, claim: _Claim) -> bool:
+        while job := queue.claim_next(claim.user_id, only_short=claim.only_short):
+            if run := self._start(job):
+                with self._lock:
+                    self._runs.append(run)
+                return True
+        return False
+
+    def _keep_count(self, users: set[int]) -> None:
+        """Start newcomers level with whoever was served least, and forget who is gone."""
+        users = users | {run.job.user_id for run in self._runs}
+        level = min((self._served[user] for user in users if user in self._served), default=0.0)
+        self._served = {user: self._served.get(user, level) for user in users}
+
+
+def _is_short(run: Run) -> bool:
+    return seconds_of(run.job.samples) <= SHORT_SECONDS

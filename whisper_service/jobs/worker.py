@@ -1,0 +1,103 @@
+"""The background work: three threads for uploads, one for stored transcripts, one an engine."""
+
+from functools import partial
+
+from whisper_service.config import Config
+from whisper_service.errors import Unavailable
+from whisper_service.files import conversions
+from whisper_service.files.storage import Storage
+from whisper_service.files.turns import Turns
+from whisper_service.jobs import queue
+from whisper_service.jobs.changes import ChangeNotifier
+from whisper_service.jobs.runner import JobRunner
+from whisper_service.jobs.threads import WorkerThreads
+from whisper_service.whisper.engine import Engine
+
+
+class Worker:
+    """All background work. Its steps can be called one by one, or repeated by its threads."""
+
+    def __init__(self, config: Config, storage: Storage) -> None:
+        self.engines = [Engine() for _ in range(config.worker.engines)]
+        self.changes = ChangeNotifier()
+        self._config = config
+        self._storage = storage
+        self._threads = WorkerThreads(4 + len(self.engines))
+        self._extraction, self._encoding = Turns(), Turns()
+        self.runner = JobRunner(config, storage, len(self.engines), self._threads, self.changes)
+        self.progress = self.runner.progress
+
+    def start(self) -> None:
+        for step in (
+            self.extract_once,
+            self.extract_short_once,
+            self.encode_once,
+            self.complete_stored_once,
+        ):
+            self._threads.repeat(step, None)
+        for number, engine in enumerate(self.engines):
+            transcribe = partial(self.transcribe_once, engine, number)
+            self._threads.repeat(transcribe, partial(self._unload_idle, engine))
+
+    def wake(self) -> None:
+        """Wake the threads that sleep: there may be work."""
+        self._threads.wake()
+
+    def check(self) -> None:
+        """Raise Unavailable when a thread is stuck or an engine takes too long."""
+        self._threads.check()
+        if any(engine.is_late for engine in self.engines):
+            raise Unavailable("An engine is stuck")
+
+    def begin_stop(self) -> None:
+        """Have all work end. What is running goes back to the queue as if it had not begun."""
+        self._threads.begin_stop()
+        self.changes.close()
+
+    def stop(self) -> None:
+        """End all work, and return when it has ended."""
+        self.begin_stop()
+        self._threads.join()
+        for engine in self.engines:
+            engine.close()
+        self.runner.put_back_all()
+
+    def extract_once(self) -> bool:
+        """Make one file ready for transcription, if any waits. Return whether there was one."""
+        return self._extract(only_short=False)
+
+    def extract_short_once(self) -> bool:
+        """Do the same for files that claim to be short, so that they never wait for long ones."""
+        return self._extract(only_short=True)
+
+    def encode_once(self) -> bool:
+        """Make one file ready for download, if any waits. Return whether there was one."""
+        seconds = self._config.media.max_duration_seconds
+        return conversions.encode_next(
+            self._storage, seconds, self._threads.heartbeat, self._encoding
+        )
+
+    def complete_stored_once(self) -> bool:
+        """Complete one transcription whose transcript exists. Return whether there was one."""
+        found = queue.complete_stored()
+        if found:
+            self.changes.notify()
+        return found
+
+    def transcribe_once(self, engine: Engine, number: int = 0) -> bool:
+        """Do one task of a transcription, if any waits. Return whether there was one."""
+        return self.runner.transcribe_once(engine, number)
+
+    def _extract(self, *, only_short: bool) -> bool:
+        seconds, heartbeat = self._config.media.max_duration_seconds, self._threads.heartbeat
+        found = conversions.extract_next(
+            self._storage, seconds, heartbeat, self._extraction, only_short=only_short
+        )
+        if found:
+            self.wake()
+        return found
+
+    def _unload_idle(self, engine: Engine, idle_seconds: float) -> None:
+        """Free the memory of an engine that has had no work for some time."""
+        if idle_seconds > self._config.worker.idle_seconds:
+            engine.close()

@@ -1,0 +1,63 @@
+"""Which threads serve a request, and how large its body may be."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from whisper_service.config import Config
+from whisper_service.db import database
+from whisper_service.errors import InvalidRequest
+from whisper_service.files.storage import Storage
+from whisper_service.server.dispatcher import PoolSize
+from whisper_service.server.parser import RequestHead
+from whisper_service.web import MAX_BODY_BYTES, auth, forms
+from whisper_service.web.route_options import Pool, RouteOptions
+
+# An upload is on disk twice while its form is parsed: the body and the files in it.
+BODY_COPIES = 2
+
+
+def pool_sizes(threads: int) -> Mapping[str, PoolSize]:
+    """Return the size of each pool, that of short requests having `threads`.
+
+    No address can hold all threads of a pool.
+    """
+    uploads, hashes, waits = max(2, threads // 4), (os.cpu_count() or 1) + 2, threads // 2
+    return {
+        Pool.SHORT: PoolSize(threads, threads - 1),
+        Pool.UPLOAD: PoolSize(uploads, uploads - 1),
+        Pool.REGISTRATION: PoolSize(hashes, hashes - 1),
+        Pool.CREDENTIALS: PoolSize(hashes, hashes - 1),
+        Pool.SPEECH: PoolSize(waits, waits // 2),
+    }
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Decides about requests by their heads. `find_options` takes a method and a path."""
+
+    find_options: Callable[[str, str], RouteOptions]
+    config: Config
+    storage: Storage
+
+    def pool(self, method: str, path: str) -> Pool:
+        return self.find_options(method, path).pool
+
+    def max_body_bytes(self, head: RequestHead) -> int:
+        """Return how many bytes the body of a request may have.
+
+        Raises Unauthenticated for an anonymous upload, StorageFull if it does not fit on the disk,
+        InvalidRequest for a large body that is not a form and for an avatar that is too large.
+        """
+        form_limit = self.find_options(head.method, head.path).form_limit
+        if form_limit is None or not head.has_body:
+            return MAX_BODY_BYTES
+        database.connect(reuse_if_open=True)
+        auth.authenticate(head.headers.get("AUTHORIZATION", ""), self.config.auth.session_hours)
+        if not forms.is_multipart(head.headers.get("CONTENT_TYPE", "")):
+            if head.length > MAX_BODY_BYTES:
+                raise InvalidRequest("Files must be sent as multipart/form-data")
+            return MAX_BODY_BYTES
+        limit = form_limit(self.config, head.length)
+        self.storage.ensure_room(BODY_COPIES * head.length)
+        return limit

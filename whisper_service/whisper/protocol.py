@@ -1,0 +1,113 @@
+"""The messages between the service and the engine's process.
+
+They carry the samples themselves, so that the engine opens no file but its model. On the wire a
+message is its length in four bytes, a line of JSON, and the samples if it has any.
+"""
+
+import json
+import struct
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+from whisper_service.transcripts.transcript import Segment
+from whisper_service.whisper.options import Options
+
+LENGTH = struct.Struct("!I")
+
+
+@dataclass(frozen=True)
+class FindSpeech:
+    """`samples` are s16le at 16 kHz: those to search, after the `vad.LEAD` before them."""
+
+    samples: bytes
+
+
+@dataclass(frozen=True)
+class Transcribe:
+    """`samples` are s16le at 16 kHz. `language` is an ISO 639-1 code or "auto"."""
+
+    samples: bytes
+    language: str
+    threads: int
+    beam_size: int
+    options: Options
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The model is loaded."""
+
+
+@dataclass(frozen=True)
+class SpeechFound:
+    """The probability of speech, from 0 to 1, of each frame."""
+
+    probabilities: list[float]
+
+
+@dataclass(frozen=True)
+class Transcribed:
+    """`language` is the one that was spoken; times count from the first sample."""
+
+    language: str
+    segments: list[Segment]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Transcribed":
+        segments = [Segment.from_dict(segment) for segment in values["segments"]]
+        return cls(values["language"], segments)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`error` is a sentence for the user."""
+
+    error: str
+
+
+Request = FindSpeech | Transcribe
+Answer = SpeechFound | Transcribed
+Message = Request | Answer | Ready | Failed
+
+
+def to_bytes(message: Message) -> bytes:
+    fields = asdict(message)
+    samples: bytes = fields.pop("samples", b"")
+    head = json.dumps({"message": type(message).__name__, **fields})
+    return head.encode() + b"\n" + samples
+
+
+def from_bytes(data: bytes) -> Message:
+    """Decode a message. Raises KeyError, TypeError or ValueError if it is not one."""
+    head, _, samples = data.partition(b"\n")
+    fields = json.loads(head)
+    match fields.pop("message"):
+        case "FindSpeech":
+            return FindSpeech(samples)
+        case "Transcribe":
+            return Transcribe(samples, **{**fields, "options": Options(**fields["options"])})
+        case "Ready":
+            return Ready()
+        case "SpeechFound":
+            return SpeechFound(**fields)
+        case "Transcribed":
+            return Transcribed.from_dict(fields)
+        case "Failed":
+            return Failed(**fields)
+        case other:
+            raise ValueError(f"There is no message {other!r}")
+
+
+def frame(message: Message) -> bytes:
+    """Return a message as it is sent, with its length before it."""
+    data = to_bytes(message)
+    return LENGTH.pack(len(data)) + data
+
+
+def read(file: BinaryIO) -> Message:
+    """Read one framed message. Raises EOFError at the end."""
+    head = file.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        raise EOFError
+    (size,) = LENGTH.unpack(head)
+    return from_bytes(file.read(size))
