@@ -10,11 +10,11 @@ import requests
 
 from tests.support.commands import run
 from tests.support.database import rows
-from tests.support.live import PROGRAM, measured
+from tests.support.live import PROGRAM, QUICK, measured
 from tests.support.service import PASSWORD
 from tests.support.site import Site
 
-ADMINS = 5
+ADMINS = 3
 
 
 def is_sound(storage: Path) -> bool:
@@ -57,7 +57,12 @@ def issue_keys(site: Site, username: str) -> int:
 
 
 def test_a_new_database_is_made_once(tmp_path: Path) -> None:
-    environ = {**measured(), "PATH": "/usr/bin:/bin", "WHISPER_SERVICE_STORAGE_PATH": str(tmp_path)}
+    environ = {
+        **measured(),
+        **QUICK,
+        "PATH": "/usr/bin:/bin",
+        "WHISPER_SERVICE_STORAGE_PATH": str(tmp_path),
+    }
     commands = [
         subprocess.Popen(
             [*PROGRAM, "create-admin", f"admin-{number}"],

@@ -330,7 +330,7 @@ def attack(steps: int) -> int:
     return Money.steps.total()
 
 
-@pytest.mark.parametrize("steps", [300, pytest.param(10_000, marks=pytest.mark.torture)])
+@pytest.mark.parametrize("steps", [200, pytest.param(10_000, marks=pytest.mark.torture)])
 def test_money(figure: Figure, steps: int) -> None:
     done = attack(steps)
     figure(

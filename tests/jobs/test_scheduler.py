@@ -168,7 +168,7 @@ def test_a_job_that_cannot_start_does_not_hold_up_the_next(
 
 @given(st.lists(st.lists(st.integers(1, 600), min_size=1, max_size=3), min_size=2, max_size=2))
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_nobody_who_waits_falls_behind_by_more_than_two_tasks(
     scheduler: Scheduler, lengths: list[list[int]]

@@ -21,7 +21,6 @@ MIB = 1024**2
 MAX_UPLOAD = MAX_AVATAR_BYTES
 CROWD = 20
 PROXY = "127.0.0.7"
-QUICK = {"WHISPER_SERVICE_AUTH_BCRYPT_COST": "4"}
 STRANGER = "Missing valid Authorization header with session or API key"
 FORM = "multipart/form-data; boundary=x"
 
@@ -32,7 +31,6 @@ def server(stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         start_server(
             tmp_path_factory.mktemp("channel"),
             stub_models,
-            **QUICK,
             WHISPER_SERVICE_STORAGE_MAX_UPLOAD_BYTES=str(MAX_UPLOAD),
             WHISPER_SERVICE_SERVER_CONNECTIONS_PER_ADDRESS=str(CROWD),
             WHISPER_SERVICE_SERVER_TRUSTED_PROXY=PROXY,
@@ -185,7 +183,7 @@ def test_expect_100_continue_is_answered_before_the_body_comes(
 
 def test_a_full_disk_refuses_uploads_alone(stub_models: Path, tmp_path: Path) -> None:
     reserve = {"WHISPER_SERVICE_STORAGE_RESERVE_BYTES": str(2**50)}
-    server = start_server(tmp_path, stub_models, **QUICK, **reserve)
+    server = start_server(tmp_path, stub_models, **reserve)
     key = Client(server, "ann").headers["Authorization"]
     for length in ({"Content_Length": 100}, {"Transfer_Encoding": "chunked"}):
         with connected(server) as wire:
@@ -329,7 +327,7 @@ def test_a_proxys_clients_have_limits_of_their_own(server: LiveServer, key: str)
 def hasty(stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server whose deadlines are short."""
     folder = tmp_path_factory.mktemp("hasty")
-    yield from served(start(folder, stub_models, **QUICK, DOOR_SECONDS="1.5"))
+    yield from served(start(folder, stub_models, DOOR_SECONDS="1.5"))
 
 
 def test_a_head_that_comes_too_slowly_is_refused(hasty: LiveServer) -> None:
@@ -369,7 +367,7 @@ def test_a_slow_body_that_keeps_the_pace_is_received(hasty: LiveServer) -> None:
 
 
 def test_a_shutdown_answers_requests_that_have_begun(stub_models: Path, tmp_path: Path) -> None:
-    server = start_server(tmp_path, stub_models, **QUICK)
+    server = start_server(tmp_path, stub_models)
     begun = head("POST", "/user/login", Content_Length=2, Expect="100-continue")
     with connected(server) as wire, connected(server) as idle:
         assert idle.asked(head("GET", "/health")).status == 200

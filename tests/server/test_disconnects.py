@@ -15,7 +15,6 @@ PLACES = 8  # of all who wait, with 16 threads
 SECONDS = 10  # well before anything is written to those who are gone
 SLOW = {
     "FAKE_SECONDS": "60",
-    "WHISPER_SERVICE_AUTH_BCRYPT_COST": "4",
     "WHISPER_SERVICE_MODELS_DEFAULT": "ggml-tiny.en",
 }
 

@@ -129,7 +129,7 @@ def test_the_end_waits_for_what_runs_and_cancels_the_rest() -> None:
 
 @pytest.fixture
 def server(stub_models: Path, tmp_path: Path) -> Iterator[LiveServer]:
-    with serving(tmp_path, stub_models, WHISPER_SERVICE_AUTH_BCRYPT_COST="4") as server:
+    with serving(tmp_path, stub_models) as server:
         yield server
 
 

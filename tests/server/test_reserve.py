@@ -72,7 +72,6 @@ def test_uploads_in_chunks_leave_the_reserve(
     stub_models: Path, tmp_path: Path, at_once: int, size: int
 ) -> None:
     environ = {
-        "WHISPER_SERVICE_AUTH_BCRYPT_COST": "4",
         "WHISPER_SERVICE_STORAGE_RESERVE_BYTES": str(RESERVE),
     }
     with small_disk(tmp_path / "disk", DISK) as disk:

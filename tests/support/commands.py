@@ -4,14 +4,14 @@ import os
 import subprocess
 import sys
 
-from tests.support.live import measured
+from tests.support.live import QUICK, measured
 from tests.support.paths import ROOT
 
 
 def run(*arguments: str, typed: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, str(ROOT / "app.py"), *arguments],
-        env={**measured(), "PATH": os.environ["PATH"], **environ},
+        env={**measured(), **QUICK, "PATH": os.environ["PATH"], **environ},
         input=typed,
         capture_output=True,
         text=True,

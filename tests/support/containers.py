@@ -27,8 +27,6 @@ AUDIO = {
     # No program writes files that end in .alac; the codec lives in M4A and CAF.
     "talk.alac": ("-c:a alac -f ipod", "audio/mp4 alac"),
 }
-
-
 VIDEOS = {
     "film.mp4": (f"{H264} -c:a aac", "video/mp4 aac h264"),
     "film.mov": ("-c:v mjpeg -c:a pcm_s16be", "video/mp4 pcm_s16be mjpeg"),
@@ -55,8 +53,6 @@ VIDEOS = {
     ),
     "film.divx": ("-c:v mpeg4 -vtag DIVX -c:a mp3 -f avi", "video/x-msvideo mp3 mpeg4"),
 }
-
-
 # One of each family of containers.
 REPRESENTATIVES = {
     *("talk.mp3", "talk.wav", "talk.flac", "talk.aac", "talk.ogg", "talk.aiff", "talk.amr"),
@@ -86,8 +82,6 @@ MORE_AUDIO = {
     "eight-bits.wav": ("-ar 8000 -c:a pcm_u8", "audio/wav pcm_u8"),
     "stereo.wav": ("-ac 2 -ar 44100 -c:a pcm_s24le", "audio/wav pcm_s24le"),
 }
-
-
 MORE_VIDEOS = {
     "film.ogv": ("-c:v libtheora -c:a libvorbis", "video/ogg vorbis theora"),
     "av1.mkv": ("-c:v libsvtav1 -preset 12 -c:a libopus", "video/x-matroska opus av1"),

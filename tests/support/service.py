@@ -125,6 +125,8 @@ def in_process(settings: Config) -> Iterator[Service]:
     db.open_database(storage.database)
     worker = Worker(settings, storage)
     app = create_app(Services(settings, storage, worker))
-    yield Service(settings, storage, worker, app.test_client())
-    worker.stop()
-    db.database.close()
+    try:
+        yield Service(settings, storage, worker, app.test_client())
+    finally:
+        worker.stop()
+        db.database.close()

@@ -25,7 +25,6 @@ from tests.support.wire import connect, connected, head
 
 REQUESTS = scale(20_000, 1500)
 AT_ONCE = 4
-ENVIRON = {"WHISPER_SERVICE_AUTH_BCRYPT_COST": "4"}
 ROUTES = [
     *("GET /health", "GET /user", "PATCH /user", "GET /file", "POST /file", "GET /transcribe/{}"),
     *("POST /user/login", "POST /user/register", "POST /user/token", "DELETE /file/{}"),
@@ -152,7 +151,7 @@ def statuses(server: LiveServer, request: bytes) -> list[int]:
 
 def attack(folder: Path, models: Path, number: int, broken: str = "") -> Counter[int]:
     """Send so many requests; return the statuses of the answers, 0 for none."""
-    with serving(folder, models, broken=broken, **ENVIRON) as server:
+    with serving(folder, models, broken=broken) as server:
         client = Client(server, "ann")
         key = client.headers["Authorization"]
         uuid = client.call("GET", "/user")["uuid"]
