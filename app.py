@@ -1,4 +1,4 @@
-"""The command line: see `app.py --help`."""
+"""The command line; `app.py --help` lists the commands."""
 
 import argparse
 import getpass
@@ -27,7 +27,7 @@ SWITCH_SECONDS = 0.0005
 def main() -> int:
     options = vars(_parse())
     run, file = options.pop("run"), options.pop("config")
-    if run not in {get_model, native_build.run}:  # whose files other users read: see deploy/
+    if run not in {get_model, native_build.run}:  # other users read their files: see deploy/
         os.umask(0o077)
     logs.set_up()
     try:
@@ -47,14 +47,14 @@ def main() -> int:
 
 
 def serve(settings: Config) -> None:
-    # Requests want the interpreter for moments: with Python's 5 ms whoever cuts a large upload, or
-    # turns many away, would keep each of the others waiting for several times that.
+    # Requests need the interpreter only briefly: with Python's default of 5 ms a thread that parses
+    # a large upload, or rejects many requests, would delay the others by several times that.
     sys.setswitchinterval(SWITCH_SECONDS)
     with Server(settings) as server:
 
         def stop(number: int, _frame: FrameType | None) -> None:
             server.stop()
-            signal.signal(number, signal.SIG_DFL)  # the second time it ends at once
+            signal.signal(number, signal.SIG_DFL)  # the second signal ends it at once
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
@@ -63,22 +63,21 @@ def serve(settings: Config) -> None:
 
 
 def create_admin(settings: Config, name: str, *, promote: bool) -> None:
-    """Create an administrator, or make one of an account that exists. Raises CommandError."""
+    """Create an administrator, or promote an existing account. Raises CommandError."""
     storage = Storage(settings.storage.path)
     db.open_database(storage.database, create=not storage.holds_recordings(), migrate=False)
     user = users.find(name)
     if user and not promote:
         raise CommandError(
             f"The account {user.username} exists, and whoever registered it knows its password. If "
-            "it is yours, --promote makes it an administrator, ends its sessions and revokes its "
-            "API keys"
+            "it is yours, use --promote, which also ends its sessions and revokes its API keys"
         )
     if user:
         users.promote(user.uuid)
-        print(f"{user.username} is an administrator now; its sessions and API keys have ended.")
+        print(f"{user.username} is now an administrator; its sessions and API keys were revoked.")
         return
     if promote:
-        raise CommandError(f"There is no account {name} to promote")
+        raise CommandError(f"There is no account {name}")
     users.check_username(name)
     password = _read_password()
     balance = settings.billing.initial_token_balance
@@ -95,30 +94,30 @@ def get_model(settings: Config, name: str | None) -> None:
 
 
 def check_storage(settings: Config) -> None:
-    """Print what is wrong with the database and the recordings. Raises CommandError if anything."""
+    """Print the problems of the database and the recordings. Raises CommandError if any."""
     storage = _existing_storage(settings)
     db.open_database(storage.database, create=False, migrate=False)
-    found = list(check.problems(storage))
+    found = list(check.find_problems(storage))
     for line in found:
         print(line)
     if found:
         word = "problem" if len(found) == 1 else "problems"
-        raise CommandError(f"{len(found)} {word}; the newest backup may have what is missing")
-    print("All is well.")
+        raise CommandError(f"{len(found)} {word}; a recent backup may have what is missing")
+    print("No problems found.")
 
 
 def back_up(settings: Config, folder: Path) -> None:
     backup.back_up(_existing_storage(settings), folder)
-    print(f"{folder} holds all of it.")
+    print(f"Backed up to {folder}.")
 
 
 def restore(settings: Config, folder: Path) -> None:
     backup.restore(folder, Storage(settings.storage.path))
-    print(f"{settings.storage.path} holds what {folder} held.")
+    print(f"Restored to {settings.storage.path}.")
 
 
 def _existing_storage(settings: Config) -> Storage:
-    """Return the storage. Raises CommandError, and creates nothing, where there is none."""
+    """Return the storage. Raises CommandError, and creates nothing, if there is none."""
     path = settings.storage.path
     if not (path / "service.db").exists():
         raise CommandError(f"{path} holds no service.db")
@@ -129,14 +128,16 @@ def _read_password() -> str:
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")
-    if getpass.getpass("Once more: ") != password:
-        raise CommandError("The two passwords differ")
+    if getpass.getpass("Repeat password: ") != password:
+        raise CommandError("The passwords differ")
     return password
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="app.py", description="A Whisper transcription service.")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="instead of config.toml")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="use this file instead of config.toml"
+    )
     parser.set_defaults(run=serve)
     commands = parser.add_subparsers()
 
@@ -145,19 +146,21 @@ def _parse() -> argparse.Namespace:
         command.set_defaults(run=run)
         return command
 
-    add("serve", serve, "answer requests (this is the default)")
+    add("serve", serve, "run the service (the default)")
     admin = add("create-admin", create_admin, "create an administrator")
     admin.add_argument("name")
-    admin.add_argument("--promote", action="store_true", help="make one of an account that exists")
-    model = add("get-model", get_model, "download a model; one to start with if none")
+    admin.add_argument("--promote", action="store_true", help="promote an existing account")
+    model = add(
+        "get-model", get_model, "download a model, by default a starter model if there is none"
+    )
     model.add_argument("name", nargs="?")
     add("native", native_build.run, "build the engine for this machine's processor")
-    add("check", check_storage, "look whether the database and all recordings are sound")
-    copy = add("backup", back_up, "copy everything to a new folder, while the service runs")
+    add("check", check_storage, "check the database and all recordings")
+    copy = add("backup", back_up, "copy everything to a new folder; the service may be running")
     copy.add_argument("folder", type=Path)
-    bring = add("restore", restore, "bring a backup into an empty storage folder")
-    bring.add_argument("folder", type=Path)
-    show = add("demo", demo.run, "take a recording from upload to subtitles")
+    back = add("restore", restore, "copy a backup into an empty storage folder")
+    back.add_argument("folder", type=Path)
+    show = add("demo", demo.run, "transcribe a recording and show each request")
     show.add_argument("recording", nargs="?", type=Path, metavar="file")
     return parser.parse_args()
 

@@ -1,6 +1,6 @@
 -- Times are whole seconds since 1970 in UTC. Public identifiers are 32 lower-case hex digits (UUIDv7).
--- AUTOINCREMENT: requests and workers hold ids outside of transactions, and SQLite would give the
--- id of a deleted row to the next one.
+-- AUTOINCREMENT: requests and workers hold ids outside of transactions, and SQLite would otherwise
+-- reuse the id of a deleted row.
 
 CREATE TABLE user (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,20 +59,20 @@ CREATE INDEX file_by_user ON file (user_id, uploaded_at, size_bytes, samples);
 CREATE INDEX file_of_user ON file (user_id);
 CREATE INDEX file_by_status ON file (status, samples);
 
--- What Whisper heard, kept once for all formats, rendered when it is read.
+-- Transcripts, stored once for all formats and rendered when they are read.
 CREATE TABLE transcript (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     file_uuid     TEXT    NOT NULL,
     model         TEXT    NOT NULL,
-    model_version TEXT    NOT NULL,                -- tells a file from another of the same name
-    language      TEXT    NOT NULL,                -- as asked for
+    model_version TEXT    NOT NULL,                -- differs for each file under the same name
+    language      TEXT    NOT NULL,                -- as requested
     data          TEXT    NOT NULL,                -- JSON
-    options       TEXT    NOT NULL DEFAULT ''      -- JSON of what else was asked for, '' if nothing
+    options       TEXT    NOT NULL DEFAULT ''      -- JSON of further options, '' for none
 ) STRICT;
 CREATE INDEX transcript_of_what
 ON transcript (file_uuid, model, model_version, language, options);
 
--- Transcribed chunks of a transcript that is not finished, from which the next run continues.
+-- Transcribed chunks of an unfinished transcript, from which the next run continues.
 CREATE TABLE checkpoint (
     file_uuid     TEXT    NOT NULL REFERENCES file (uuid) ON DELETE CASCADE,
     model         TEXT    NOT NULL,
@@ -92,7 +92,7 @@ CREATE TABLE transcription (
     file_uuid     TEXT    NOT NULL,                -- a finished transcription outlives its file
     model         TEXT    NOT NULL,
     model_version TEXT    NOT NULL,
-    language      TEXT    NOT NULL,                -- as asked for: 'auto' or an ISO 639-1 code
+    language      TEXT    NOT NULL,                -- as requested: 'auto' or an ISO 639-1 code
     format        TEXT    NOT NULL,
     status        TEXT    NOT NULL DEFAULT 'pending'
                   CHECK (status IN ('pending', 'processing', 'completed', 'failed')),
@@ -124,8 +124,8 @@ BEGIN
     AND NOT EXISTS (SELECT 1 FROM transcription WHERE transcript_id = OLD.transcript_id);
 END;
 
--- Every change of a balance. The primary key makes a second charge or refund of one run impossible.
--- A run is settled when an administrator sets the balance meanwhile: nothing is given back for it.
+-- Every change of a balance. The primary key prevents a second charge or refund of one run. A run is
+-- settled when an administrator sets the balance meanwhile: then it is not refunded.
 CREATE TABLE ledger (
     user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
     subject TEXT    NOT NULL,                      -- a transcription's uuid, or the grant's own

@@ -172,7 +172,7 @@ def main() -> None:
 def _conditions(asked: argparse.Namespace) -> str:
     """Tell on what all of it was measured."""
     found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    engine = "built here" if native_build.is_native() else "ready-made"
+    engine = "built here" if native_build.is_native() else "prebuilt"
     machine = f"{os.cpu_count()} cores of {found[1] if found else 'an unknown processor'}"
     pairs = f"medians of {asked.pairs} pairs"
     return f"{time.strftime('%Y-%m-%d')}, {machine}; {asked.model}, engine {engine}; {pairs}\n"

@@ -23,12 +23,13 @@ from tests.support.paths import DATA
 from tests.support.service import Api
 from whisper_service import config, db
 from whisper_service.config import Config
-from whisper_service.files import ffmpeg
+from whisper_service.files import transcoding
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import queue
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs import outcomes, queue
+from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import Run
 from whisper_service.jobs.worker import Worker
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.web import create_app
 from whisper_service.web.services import Services
 from whisper_service.whisper.engine import Engine
@@ -71,7 +72,7 @@ def overhead(url: str, models: Path, model: str, folder: Path, pairs: int) -> No
 
 def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> float:
     started = time.perf_counter()
-    job = Job("", 0, "", "", "", "en", ffmpeg.count_samples(recording.path))
+    job = Job("", 0, TranscriptKey("", "", "", "en", ""), transcoding.count_samples(recording.path))
     run, turn = Run(job, "en", 14, {}, len(engines)), threading.Condition()
 
     def work(engine: Engine) -> None:
@@ -80,12 +81,12 @@ def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> 
                 turn.wait_for(lambda: run.ready or run.is_complete)
                 if run.is_complete:
                     return
-                task = run.take()
+                task = run.next_task()
             answer = engine.ask(
                 model, task.request(recording.path, run.language, 1), HOUR, lambda: True
             )
             with turn:
-                run.give(task, answer)
+                run.complete(task, answer)
                 turn.notify_all()
 
     with ThreadPoolExecutor() as pool:
@@ -252,7 +253,9 @@ def _opened(root: Path) -> Iterator[Storage]:
 
 def _operations(root: Path, user: int) -> dict[str, float]:
     """Time what a user does, in milliseconds."""
-    settings = Config(storage=config.Storage(path=root), auth=config.Auth(bcrypt_cost=4))
+    settings = Config(
+        storage=config.StorageSettings(path=root), auth=config.AuthSettings(bcrypt_cost=4)
+    )
     with _opened(root) as storage:
         app = create_app(Services(settings, storage, Worker(settings, storage)))
         api = Api(app.test_client(), f"Basic {uuid('session', user * 3)}")
@@ -261,7 +264,7 @@ def _operations(root: Path, user: int) -> dict[str, float]:
         def claim() -> None:
             job = queue.claim_next(user + 3)
             assert job
-            queue.put_back(job)
+            outcomes.put_back(job)
 
         work = {"list": lambda: api.get("/file"), "poll": lambda: api.get(poll), "claim": claim}
         for one in work.values():

@@ -12,7 +12,7 @@ from tests.support.live import LiveServer, measured, start_server
 from tests.support.models import TINY_EN
 from tests.support.service import Service, in_process, settings_in
 from whisper_service.config import Config
-from whisper_service.models import fetch
+from whisper_service.models import fetch, ggml
 
 _FIGURES: list[tuple[str, str, str]] = []
 WEIGHTS = Path(__file__).parent / "weights"
@@ -34,7 +34,8 @@ def tiny_en_model() -> Path:
 def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the header of tiny.en alone, for services whose engine hears nothing."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "ggml-tiny.en.bin").write_bytes(TINY_EN.to_bytes())
+    with (folder / "ggml-tiny.en.bin").open("wb") as file:
+        ggml.write_header(file, TINY_EN)
     return folder
 
 

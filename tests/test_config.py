@@ -39,7 +39,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         WHISPER_SERVICE_SERVER_CORS_ORIGINS="https://a.test https://b.test",
         WHISPER_SERVICE_SERVER_PUBLIC_METRICS="true",
     )
-    assert settings.server == config.Server(
+    assert settings.server == config.ServerSettings(
         host="a", port=9000, cors_origins=("https://a.test", "https://b.test"), public_metrics=True
     )
     assert settings.storage.max_upload_bytes == 5
@@ -65,11 +65,11 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ("[server]\nport = '80'", "server.port must be a whole number from 0 to 65535, not '80'"),
         ("[server]\nport = true", "server.port must be a whole number from 0 to 65535, not True"),
         ("[server]\nport = 65536", "server.port must be a whole number from 0 to 65535, not 65536"),
-        ("[server]\nhost = 1", "server.host must be a text that is not empty, not 1"),
+        ("[server]\nhost = 1", "server.host must be a non-empty string, not 1"),
         ("[server]\npublic_metrics = 1", "server.public_metrics must be true or false, not 1"),
-        ("[server]\ncors_origins = 'a'", "server.cors_origins must be a list of texts, not 'a'"),
-        ("[server]\ncors_origins = [1]", "server.cors_origins must be a list of texts, not [1]"),
-        ("[storage]\npath = ''", "storage.path must be a text that is not empty, not ''"),
+        ("[server]\ncors_origins = 'a'", "server.cors_origins must be a list of strings, not 'a'"),
+        ("[server]\ncors_origins = [1]", "server.cors_origins must be a list of strings, not [1]"),
+        ("[storage]\npath = ''", "storage.path must be a non-empty string, not ''"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -102,7 +102,9 @@ def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path) -> None:
 
 def test_busy_engines_share_the_cores() -> None:
     cores = os.cpu_count() or 1
-    assert config.Worker().engines == config.Worker().threads_for(1) == cores
-    assert config.Worker().threads_for(cores) == config.Worker().threads_for(99) == 1
-    assert config.Worker(jobs=3, threads=5).engines == 3
-    assert config.Worker(jobs=3, threads=5).threads_for(3) == 5
+    assert config.WorkerSettings().engines == config.WorkerSettings().threads_for(1) == cores
+    assert (
+        config.WorkerSettings().threads_for(cores) == config.WorkerSettings().threads_for(99) == 1
+    )
+    assert config.WorkerSettings(jobs=3, threads=5).engines == 3
+    assert config.WorkerSettings(jobs=3, threads=5).threads_for(3) == 5

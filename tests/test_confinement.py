@@ -13,6 +13,7 @@ from tests.support import intruder
 from tests.support.hearing import hear
 from tests.support.paths import DATA, ROOT
 from whisper_service import sandbox
+from whisper_service.accounts import avatars
 from whisper_service.errors import ServiceError
 from whisper_service.files import ffmpeg
 from whisper_service.whisper import engine
@@ -46,7 +47,7 @@ def run_as_ffmpeg(
     monkeypatch.setattr(ffmpeg, "FFMPEG", str(Path(sys.executable).resolve()))
     monkeypatch.setattr(ffmpeg, "LIBRARIES", libraries)
     monkeypatch.setattr(ffmpeg, "QUIET", ["-I", "-S"])
-    return ffmpeg._run(JFK, ["-c", code, *arguments], ffmpeg.DRAW, 30, output=output)
+    return ffmpeg.run(JFK, ["-c", code, *arguments], avatars.AVATAR_LIMITS, 30, output=output)
 
 
 def test_ffmpeg_cannot_leave_the_sandbox(
@@ -117,7 +118,7 @@ from pathlib import Path
 from tests.support import old_kernel
 from tests.support.hearing import hear
 from whisper_service import config, logs
-from whisper_service.files import ffmpeg
+from whisper_service.files import media
 from whisper_service.server.server import Server
 from whisper_service.whisper.engine import Engine
 
@@ -125,13 +126,13 @@ storage, model, recording = map(Path, sys.argv[1:])
 old_kernel.pretend()
 logs.set_up()
 settings = config.Config(
-    server=config.Server(port=0),
-    storage=config.Storage(path=storage),
-    models=config.Models(path=model.parent),
+    server=config.ServerSettings(port=0),
+    storage=config.StorageSettings(path=storage),
+    models=config.ModelsSettings(path=model.parent),
 )
 with Server(settings):
     for _ in range(2):
-        assert ffmpeg.probe(recording).kind == "audio"
+        assert media.probe(recording).kind == "audio"
     engine = Engine()
     print(hear(engine, model, recording).text)
     engine.close()

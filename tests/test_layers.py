@@ -8,13 +8,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "whisper_service"
 # A room may import those of the lines above its own, and these of its own line.
 LAYERS = (
-    "errors ids transcripts _sandboxed system_calls",
-    "config logs metrics sandbox",
+    "errors audio transcript_key _sandboxed system_calls",
+    "ids transcripts config logs metrics sandbox",
     "models",
     "whisper",
     "db",
     "tables pagination",
-    "billing",
+    "billing credentials",
     "files",
     "accounts jobs",
     "web",

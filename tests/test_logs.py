@@ -17,7 +17,7 @@ from tests.support.jobs import submit
 from tests.support.paths import DATA
 from tests.support.service import PASSWORD, Api, Service
 from whisper_service import ids, logs
-from whisper_service.files import ffmpeg
+from whisper_service.files import ffmpeg, media, transcoding
 from whisper_service.tables import File, Transcription, User
 from whisper_service.whisper import engine
 from whisper_service.whisper.engine import Engine, EngineCrashed
@@ -169,9 +169,9 @@ def test_the_test_detects_a_logged_secret(
 
 def test_ffmpegs_messages_are_logged(tmp_path: Path, log: io.StringIO) -> None:
     (tmp_path / "letter").write_text("Dear Ann,\n")
-    sound = ffmpeg.Media("audio/wav", "pcm_s16le", None)
+    sound = media.Media("audio/wav", "pcm_s16le", None)
     with pytest.raises(ffmpeg.MediaError):
-        ffmpeg.extract(tmp_path / "letter", sound, tmp_path / "wav", 60, lambda: True)
+        transcoding.extract(tmp_path / "letter", sound, tmp_path / "wav", 60, lambda: True)
     (line,) = map(parse, log.getvalue().splitlines())
     assert re.match(r"ffmpeg ended with \d+: .*Invalid data found", line["message"], re.DOTALL)
 
@@ -188,4 +188,4 @@ def test_an_engines_last_messages_are_logged(
     (line,) = log.getvalue().splitlines()
     assert parse(line)["message"].startswith("An engine ended with -6: ")
     assert "GGML_ASSERT failed" in line
-    assert len(line) < 2 * engine.MAX_WORDS
+    assert len(line) < 2 * engine.MAX_STDERR

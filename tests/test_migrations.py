@@ -28,7 +28,7 @@ from pathlib import Path
 from whisper_service import db
 
 path, left, broken = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-bring, execute = db._bring_up_to_date, db._execute_script
+bring, execute = db._create_or_migrate, db._execute_script
 
 def count(_statement):
     global left
@@ -43,7 +43,7 @@ def watched(*arguments):
 def one_by_one(path, then=""):
     db.database.connection().executescript(path.read_text() + then)
 
-db._bring_up_to_date = watched
+db._create_or_migrate = watched
 if broken:
     db._execute_script = one_by_one
 db.open_database(path)
@@ -178,7 +178,7 @@ def test_a_newer_database_is_refused_and_not_touched(tmp_path: Path, journal: st
             shutil.copy(path, theirs / path.name.replace("made", "service"))
     before = contents(theirs)
     assert ("service.db-wal" in before) == (journal == "wal")
-    with pytest.raises(CommandError, match="schema version 99, but this service knows up to"):
+    with pytest.raises(CommandError, match="schema version 99, but this service supports up to"):
         db.open_database(theirs / "service.db")
     assert contents(theirs) == before
 
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> No
 def test_somebody_elses_database_is_refused(tmp_path: Path) -> None:
     path = make(tmp_path / "service.db", DATA / "schema-1.sql", "PRAGMA user_version = 0;")
     before = contents(tmp_path)
-    with pytest.raises(CommandError, match="not one of this service"):
+    with pytest.raises(CommandError, match="does not belong to this service"):
         db.open_database(path)
     assert contents(tmp_path) == before
 
@@ -219,7 +219,7 @@ def test_no_new_database_is_made_for_recordings_that_are_there(tmp_path: Path) -
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path), "WHISPER_SERVICE_SERVER_PORT": "0"}
     for _ in range(2):  # without service.db, then with one that is empty
         for command in ([], ["create-admin", "root"]):
-            assert "holds recordings but no service.db" in failure(*command, **storage)
+            assert "holds recordings, but service.db is missing" in failure(*command, **storage)
         (tmp_path / "service.db").touch()
     assert recording.exists()
 

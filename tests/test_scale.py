@@ -25,7 +25,8 @@ from tests.support.large_database import (
 )
 from tests.support.service import PASSWORD, Api, Service
 from whisper_service import db
-from whisper_service.jobs import queue
+from whisper_service.jobs import outcomes, queue
+from whisper_service.jobs.job import Job
 from whisper_service.tables import Transcription
 
 
@@ -117,11 +118,11 @@ class Operations:
             "price": lambda: api.call("PATCH", self.priced, json={"price_multiplier": 2}),
             "download": lambda: api.error("GET", f"/file/{self.file}", 404),
             "claim and fail": lambda: self.service.worker.transcribe_once(FakeEngine()),
-            "claim and retry": lambda: queue.retry(self.claim().claim),
-            "claim and put back": lambda: queue.put_back(self.claim()),
-            "claim and complete": lambda: queue.complete(self.claim(), HEARD),
+            "claim and retry": lambda: outcomes.retry(self.claim().claim),
+            "claim and put back": lambda: outcomes.put_back(self.claim()),
+            "claim and complete": lambda: outcomes.complete(self.claim(), HEARD),
             "complete from store": queue.complete_stored,
-            "start": queue.requeue_interrupted,
+            "start": outcomes.requeue_interrupted,
             "extract": self.service.worker.extract_once,
             "extract short": self.service.worker.extract_short_once,
             "encode": self.service.worker.encode_once,
@@ -139,7 +140,7 @@ class Operations:
     def priced(self) -> str:
         return f"/admin/users/{uuid('user', self.user)}"
 
-    def claim(self) -> queue.Job:
+    def claim(self) -> Job:
         job = queue.claim_next(self.user + 3)  # one of those with work for an engine
         assert job
         return job

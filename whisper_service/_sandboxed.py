@@ -1,9 +1,8 @@
-"""Set limits, confine this process, and become another program: what `sandbox.command` runs.
+"""Set limits, sandbox this process and become another program: what `sandbox.command` runs.
 
 `PARENT NICENESS CPU MEMORY FILE RIGHTS FILTER RULE... -- PROGRAM ARGUMENT...`: limits are -1 for
-none, RIGHTS and FILTER hexadecimal, and a rule is `RIGHTS:PATH`. It starts before every run of
-ffmpeg, so it imports next to nothing (`signal` alone takes 3 ms); sandbox.py has worked out what
-these hold.
+none, RIGHTS and FILTER hexadecimal, and a rule is `RIGHTS:PATH`; sandbox.py computes them. It
+starts before every run of ffmpeg, so it imports as little as possible (`signal` alone takes 3 ms).
 """
 
 import ctypes
@@ -15,7 +14,7 @@ import sys
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 SIGKILL = 9
-OOM_SCORE = b"800"  # of 1000: first to go
+OOM_SCORE = b"800"  # of 1000: killed first when memory runs out
 MAX_DESCRIPTORS = 64
 KINDS = (resource.RLIMIT_CPU, resource.RLIMIT_AS, resource.RLIMIT_FSIZE)
 # System calls, the same on all machines but for seccomp.
@@ -23,7 +22,7 @@ LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 4
 SECCOMP = {"x86_64": 317, "aarch64": 277}
 LANDLOCK_RULE_PATH_BENEATH = 1  # linux/landlock.h
 SECCOMP_SET_MODE_FILTER = 1  # linux/seccomp.h
-# Without it older kernels (before 5.16) slow down whoever has a filter.
+# Without it kernels before 5.16 slow down every process with a filter.
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
 
 
@@ -34,7 +33,7 @@ def main() -> None:
     rules, program = sys.argv[8:end], sys.argv[end + 1 :]
     os.nice(niceness)
     for kind, limit in zip(KINDS, limits, strict=True):
-        # macOS knows a limit of memory by its name alone.
+        # macOS defines a limit of memory, but rejects it.
         if limit >= 0 and (sys.platform == "linux" or kind != resource.RLIMIT_AS):
             resource.setrlimit(kind, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -47,13 +46,13 @@ def main() -> None:
         if os.getppid() != parent:
             sys.exit("the parent is gone")
         restrict(rights, rules, system_calls)
-    os.execv(program[0], program)  # noqa: S606 - that is what it is for
+    os.execv(program[0], program)  # noqa: S606 - its purpose
 
 
 def restrict(rights: bytes, rules: list[str], system_calls: bytes) -> None:
-    """Confine this process for good, and whatever it becomes. It must have one thread.
+    """Sandbox this process, and the program that it becomes, permanently. It must have one thread.
 
-    What is empty is left out. Raises OSError when the kernel refuses.
+    Empty arguments are skipped. Raises OSError when the kernel refuses.
     """
     LIBC.prctl(PR_SET_NO_NEW_PRIVS, *(ctypes.c_ulong(word) for word in (1, 0, 0, 0)))
     if rights:

@@ -4,16 +4,18 @@ The functions that move tokens run inside the write transaction of what they pay
 """
 
 import time
+from typing import Any
 
-from peewee import fn
+from peewee import JOIN, fn
 
 from whisper_service import ids
-from whisper_service.jobs import checkpoints
-from whisper_service.tables import LedgerEntry, Transcription, User
+from whisper_service.audio import SAMPLE_RATE
+from whisper_service.tables import Checkpoint, LedgerEntry, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 
-SAMPLES_PER_SECOND = 16_000
 MICROS = 1_000_000
 MAX_BALANCE = 10**15
+_INSUFFICIENT = "Insufficient token balance"
 
 
 def cost(samples: int, price_micros: int) -> int:
@@ -22,7 +24,7 @@ def cost(samples: int, price_micros: int) -> int:
     `samples` are counted at 16 kHz, `price_micros` is the multiplier in millionths; integers all
     the way, because a rounded float would charge a token too much now and then.
     """
-    seconds = -(-samples // SAMPLES_PER_SECOND)
+    seconds = -(-samples // SAMPLE_RATE)
     return -(-seconds * price_micros // MICROS)
 
 
@@ -32,7 +34,7 @@ def grant(user_id: int, amount: int) -> None:
 
 
 def set_balance(user: User, balance: int) -> None:
-    """Give the user a new balance, whatever is running.
+    """Set a user's balance, whatever is running.
 
     What is running is settled: nothing is given back for it, or the user would have more than
     `balance`, and if it runs again it costs nothing.
@@ -61,7 +63,7 @@ def is_settled(subject: str) -> bool:
 
 
 def refund(subject: str, claim: str, *, done: int = 0, total: int = 0) -> None:
-    """Give back what one run of a transcription took, unless it is settled.
+    """Refund one run of a transcription, unless it is settled.
 
     The share of `done` samples of `total` is kept, rounded in favor of the user. Raises
     IntegrityError when it was given back before.
@@ -75,18 +77,54 @@ def refund(subject: str, claim: str, *, done: int = 0, total: int = 0) -> None:
 
 
 def refund_rest(row: Transcription) -> None:
-    """Give back, for a run that its user ends, the share of the speech not yet transcribed.
+    """Refund, for a run that its user ends, the share of the speech not yet transcribed.
 
     The text so far could be read while it ran.
     """
-    done = checkpoints.transcribed_samples(checkpoints.key(row))
-    refund(row.uuid, str(row.claim), done=done, total=row.speech_samples or 0)
+    refund(
+        row.uuid,
+        str(row.claim),
+        done=transcribed_samples(TranscriptKey.of(row)),
+        total=row.speech_samples or 0,
+    )
+
+
+def transcribed_samples(key: TranscriptKey) -> int:
+    """Return how many samples, at 16 kHz, the checkpoints of a transcript cover."""
+    covered = Checkpoint.select(fn.SUM(Checkpoint.stop - Checkpoint.start))
+    return covered.where(*key.matching(Checkpoint)).scalar() or 0
+
+
+def insufficient_balance(required: int, available: int) -> str:
+    """Return the error of a transcription that the balance does not cover."""
+    return f"{_INSUFFICIENT}. Required: {required}, Available: {available}"
+
+
+def is_insufficient_balance(error: str) -> bool:
+    """Return whether a transcription's error is that of `insufficient_balance`."""
+    return error.startswith(_INSUFFICIENT)
 
 
 def charged() -> int:
     """Return what all transcriptions have cost, less what was given back."""
     spent = LedgerEntry.select(fn.SUM(LedgerEntry.amount)).where(LedgerEntry.kind != "grant")
     return -(spent.scalar() or 0)
+
+
+def find_wrong_balances() -> list[str]:
+    """Return a line for each account whose balance is not the sum of its ledger."""
+    total = fn.COALESCE(fn.SUM(LedgerEntry.amount), 0)
+    rows: Any = (
+        User.select(User.username, User.token_balance, total.alias("total"))
+        .join(LedgerEntry, JOIN.LEFT_OUTER, on=(LedgerEntry.user_id == User.id))
+        .group_by(User.id)
+        .having(User.token_balance != total)
+        .tuples()
+    )
+    return [
+        f"{name} has {balance} tokens, the ledger says {expected}"
+        for name, balance, expected in rows
+    ]
 
 
 def _entry(subject: str, claim: str, kind: str) -> LedgerEntry | None:

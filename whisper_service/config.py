@@ -1,4 +1,4 @@
-"""config.toml and the environment, read once into frozen records."""
+"""Settings: config.toml and the environment, read once into frozen records."""
 
 import os
 import tomllib
@@ -10,116 +10,116 @@ from typing import Any
 from whisper_service.errors import CommandError
 
 ENV_PREFIX = "WHISPER_SERVICE_"
-# Read by others: the file's own name, and the address of a mirror for `get-model`.
+# Variables that are not settings: the file's path, and the address of a mirror for `get-model`.
 NOT_SETTINGS = {ENV_PREFIX + "CONFIG", ENV_PREFIX + "MODEL_HUB"}
 DEFAULT_FILE = Path(__file__).parent.parent / "config.toml"
 
 
-def whole(default: int, low: int, high: int) -> int:
-    """Give a setting that takes the whole numbers from `low` to `high`."""
+def integer(default: int, low: int, high: int) -> int:
+    """Return a field for whole numbers from `low` to `high`."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerSettings:
     host: str = "127.0.0.1"
-    port: int = whole(8080, 0, 65535)
-    threads: int = whole(16, 4, 256)
-    connections_per_address: int = whole(100, 1, 10**6)
+    port: int = integer(8080, 0, 65535)
+    threads: int = integer(16, 4, 256)
+    connections_per_address: int = integer(100, 1, 10**6)
     trusted_proxy: str = ""
     cors_origins: tuple[str, ...] = ()
     public_metrics: bool = False
 
 
 @dataclass(frozen=True)
-class Storage:
+class StorageSettings:
     path: Path = Path("storage")
-    max_upload_bytes: int = whole(4 * 1024**3, 1, 2**50)
-    reserve_bytes: int = whole(512 * 1024**2, 0, 2**50)
-    quota_bytes: int = whole(0, 0, 2**50)
+    max_upload_bytes: int = integer(4 * 1024**3, 1, 2**50)
+    reserve_bytes: int = integer(512 * 1024**2, 0, 2**50)
+    quota_bytes: int = integer(0, 0, 2**50)
 
 
 @dataclass(frozen=True)
-class Media:
-    max_duration_seconds: int = whole(12 * 3600, 1, 36 * 3600)
+class MediaSettings:
+    max_duration_seconds: int = integer(12 * 3600, 1, 36 * 3600)
 
 
 @dataclass(frozen=True)
-class Models:
+class ModelsSettings:
     path: Path = Path("models")
     default: str = "ggml-base"
 
 
 @dataclass(frozen=True)
-class Worker:
-    jobs: int = whole(0, 0, 64)
-    threads: int = whole(0, 0, 256)
-    idle_seconds: int = whole(300, 1, 10**6)
+class WorkerSettings:
+    jobs: int = integer(0, 0, 64)
+    threads: int = integer(0, 0, 256)
+    idle_seconds: int = integer(300, 1, 10**6)
 
     @property
     def engines(self) -> int:
         return self.jobs or os.cpu_count() or 1
 
     def threads_for(self, busy: int) -> int:
-        """Share the cores among so many busy engines.
+        """Return the threads of an engine while `busy` of them share the cores.
 
-        Never more threads than cores in all: beyond that each decode step waits for a core.
+        There are never more threads than cores: each decoding step would wait for a core.
         """
         return self.threads or max(1, (os.cpu_count() or 1) // busy)
 
 
 @dataclass(frozen=True)
-class Decode:
-    chunk_seconds: int = whole(14, 5, 27)
-    beam_size: int = whole(1, 1, 8)
+class DecodeSettings:
+    chunk_seconds: int = integer(14, 5, 27)
+    beam_size: int = integer(1, 1, 8)
 
 
 @dataclass(frozen=True)
-class Auth:
-    session_hours: int = whole(24, 1, 24 * 365)
-    password_min_length: int = whole(12, 1, 1024)
-    password_min_uppercase: int = whole(1, 0, 16)
-    password_min_lowercase: int = whole(1, 0, 16)
-    password_min_digits: int = whole(1, 0, 16)
-    password_min_special: int = whole(1, 0, 16)
-    bcrypt_cost: int = whole(12, 4, 20)
-    failures_per_account: int = whole(10, 1, 10**6)
-    failures_per_account_total: int = whole(1000, 1, 10**6)
-    failures_per_address: int = whole(100, 1, 10**6)
-    registrations_per_address: int = whole(100, 1, 10**6)
+class AuthSettings:
+    session_hours: int = integer(24, 1, 24 * 365)
+    password_min_length: int = integer(12, 1, 1024)
+    password_min_uppercase: int = integer(1, 0, 16)
+    password_min_lowercase: int = integer(1, 0, 16)
+    password_min_digits: int = integer(1, 0, 16)
+    password_min_special: int = integer(1, 0, 16)
+    bcrypt_cost: int = integer(12, 4, 20)
+    failures_per_account: int = integer(10, 1, 10**6)
+    failures_per_account_total: int = integer(1000, 1, 10**6)
+    failures_per_address: int = integer(100, 1, 10**6)
+    registrations_per_address: int = integer(100, 1, 10**6)
 
 
 @dataclass(frozen=True)
-class Limits:
-    files_per_request: int = whole(20, 1, 1000)
-    unfinished_per_user: int = whole(1000, 1, 10**6)
-    unfinished_per_file: int = whole(100, 1, 1000)
+class LimitsSettings:
+    files_per_request: int = integer(20, 1, 1000)
+    unfinished_per_user: int = integer(1000, 1, 10**6)
+    unfinished_per_file: int = integer(100, 1, 1000)
 
 
 @dataclass(frozen=True)
-class Billing:
-    initial_token_balance: int = whole(1000, 0, 10**15)
+class BillingSettings:
+    initial_token_balance: int = integer(1000, 0, 10**15)
 
 
 @dataclass(frozen=True)
 class Config:
-    server: Server = Server()
-    storage: Storage = Storage()
-    media: Media = Media()
-    models: Models = Models()
-    worker: Worker = Worker()
-    decode: Decode = Decode()
-    auth: Auth = Auth()
-    limits: Limits = Limits()
-    billing: Billing = Billing()
+    server: ServerSettings = ServerSettings()
+    storage: StorageSettings = StorageSettings()
+    media: MediaSettings = MediaSettings()
+    models: ModelsSettings = ModelsSettings()
+    worker: WorkerSettings = WorkerSettings()
+    decode: DecodeSettings = DecodeSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitsSettings = LimitsSettings()
+    billing: BillingSettings = BillingSettings()
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read the settings: the environment's over the file's over the defaults.
+    """Read the settings. The environment overrides the file, which overrides the defaults.
 
-    Without a `path`, WHISPER_SERVICE_CONFIG names the file, or else it is the repository's own.
-    Raises CommandError, which names the setting, for a file that cannot be read, an unknown key,
-    a wrong type or a value out of range.
+    Without `path` the file is WHISPER_SERVICE_CONFIG's, or else the repository's own. Raises
+    CommandError, which names the setting, for a file that cannot be read, an unknown key, a wrong
+    type or a value out of range.
     """
     path = path or Path(environ.get(ENV_PREFIX + "CONFIG") or DEFAULT_FILE)
     tables = _read(path)
@@ -130,7 +130,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
             raise CommandError(f"Unknown section [{name}] in {path.name}")
     root = path.resolve().parent
     values: dict[str, Any] = {
-        name: _section(section, tables.get(name, {}), root) for name, section in sections.items()
+        name: _parse_section(section, tables.get(name, {}), root)
+        for name, section in sections.items()
     }
     return Config(**values)
 
@@ -153,12 +154,12 @@ def _add_environment(tables: dict[str, Any], environ: Mapping[str, str]) -> None
 
 
 class _Text(str):
-    """A value out of the environment, where numbers come as text as well."""
+    """A value from the environment, where numbers are text as well."""
 
     __slots__ = ()
 
 
-def _section(section: Field[Any], table: Mapping[str, object], root: Path) -> object:
+def _parse_section(section: Field[Any], table: Mapping[str, object], root: Path) -> object:
     kind: Any = type(section.default)
     settings = {setting.name: setting for setting in fields(kind)}
     for key in table:
@@ -167,25 +168,25 @@ def _section(section: Field[Any], table: Mapping[str, object], root: Path) -> ob
     values = {key: table.get(key, setting.default) for key, setting in settings.items()}
     return kind(
         **{
-            key: _value(f"{section.name}.{key}", settings[key], value, root)
+            key: _parse_value(f"{section.name}.{key}", settings[key], value, root)
             for key, value in values.items()
         }
     )
 
 
-def _value(name: str, setting: Field[Any], value: object, root: Path) -> object:
+def _parse_value(name: str, setting: Field[Any], value: object, root: Path) -> object:
     if isinstance(setting.default, bool):
-        return _switch(name, value)
+        return _parse_bool(name, value)
     if isinstance(setting.default, tuple):
-        return _texts(name, value)
+        return _parse_strings(name, value)
     if isinstance(setting.default, int):
-        return _whole(name, setting, value)
+        return _parse_int(name, setting, value)
     if not isinstance(value, str | Path) or not (str(value).strip() or setting.default == ""):
-        raise CommandError(f"{name} must be a text that is not empty, not {value!r}")
+        raise CommandError(f"{name} must be a non-empty string, not {value!r}")
     return root / value if isinstance(setting.default, Path) else str(value)
 
 
-def _switch(name: str, value: object) -> bool:
+def _parse_bool(name: str, value: object) -> bool:
     if isinstance(value, _Text):
         value = {"true": True, "false": False}.get(value.lower(), value)
     if not isinstance(value, bool):
@@ -193,15 +194,15 @@ def _switch(name: str, value: object) -> bool:
     return value
 
 
-def _texts(name: str, value: object) -> tuple[str, ...]:
+def _parse_strings(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, _Text):
         value = value.split()
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise CommandError(f"{name} must be a list of texts, not {value!r}")
+        raise CommandError(f"{name} must be a list of strings, not {value!r}")
     return tuple(value)
 
 
-def _whole(name: str, setting: Field[Any], value: object) -> int:
+def _parse_int(name: str, setting: Field[Any], value: object) -> int:
     low, high = setting.metadata["low"], setting.metadata["high"]
     if isinstance(value, _Text) and value.strip().lstrip("-").isdecimal():
         value = int(value)

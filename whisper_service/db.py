@@ -15,7 +15,7 @@ from peewee import DatabaseError, SqliteDatabase
 from whisper_service.errors import CommandError
 
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
-# N.sql takes a database from version N - 1 to N, and leaves what schema.sql makes.
+# N.sql migrates a database from version N - 1 to N. The result equals what schema.sql creates.
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION = 3
 PRAGMAS = {
@@ -30,7 +30,7 @@ PRAGMAS = {
 
 class _Database(SqliteDatabase):
     def rollback(self) -> None:
-        """Roll back what SQLite has not rolled back by itself, as it does on a full disk."""
+        """Roll back, unless SQLite did it by itself, as on a full disk."""
         if self.connection().in_transaction:  # type: ignore[no-untyped-call]
             super().rollback()
 
@@ -47,19 +47,19 @@ logger = logging.getLogger(__name__)
 
 
 def open_database(path: Path, *, create: bool = True, migrate: bool = True) -> None:
-    """Open the file: a new one is made from schema.sql, an older one is migrated after a backup.
+    """Open the database. A new one is created, an older one is backed up and migrated.
 
-    `create` is for a folder without recordings, `migrate` for whoever owns it. Raises CommandError,
-    and leaves the file as it is, for one that needs what may not be done, one that a newer service
-    wrote, or one that is no database.
+    `create` and `migrate` allow that: a folder with recordings must have a database, and only the
+    folder's owner migrates it. Raises CommandError, and leaves the file as it is, if it needs what
+    is not allowed, was written by a newer version, or is not a database of this service.
     """
     database.init(str(path), pragmas=PRAGMAS)
     try:
         with _only_writing_process():
-            version = _version(path)
-            _refuse(path, version, create=create, migrate=migrate)
+            version = _read_version(path)
+            _check_version(path, version, create=create, migrate=migrate)
             database.connect()
-            _bring_up_to_date(path, version)
+            _create_or_migrate(path, version)
     except (DatabaseError, sqlite3.Error) as error:
         database.close()
         raise CommandError(f"The database {path.name} cannot be used: {error}") from error
@@ -69,9 +69,9 @@ def open_database(path: Path, *, create: bool = True, migrate: bool = True) -> N
 
 
 def snapshot(source: Path, target: Path) -> None:
-    """Copy a database, which may be in use, as it is at one moment; the copy is safe on disk.
+    """Copy a database, which may be in use, in a consistent state; the copy is safe on disk.
 
-    Raises CommandError when the copy is not sound.
+    Raises CommandError when the copy fails or is damaged.
     """
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
@@ -91,17 +91,17 @@ def snapshot(source: Path, target: Path) -> None:
 
 
 def is_full(error: Exception) -> bool:
-    """Return whether an error means that the disk has no room."""
+    """Return whether an error means that the disk is full."""
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
     original = getattr(error, "orig", error)  # Peewee's errors carry sqlite3's own
     return getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
-def _version(path: Path) -> int:
-    """Read the schema's version: 0 for a file that is new or empty. Raises CommandError for others.
+def _read_version(path: Path) -> int:
+    """Return the schema's version, 0 for a new or empty file; reject a foreign one.
 
-    To connect as the service does would already write into the file.
+    The file is opened read-only: the service's own connection would write to it.
     """
     if not path.exists():
         return 0
@@ -109,28 +109,28 @@ def _version(path: Path) -> int:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         is_empty = not connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
     if version == 0 and not is_empty:
-        raise CommandError(f"The database {path.name} is not one of this service")
+        raise CommandError(f"The database {path.name} does not belong to this service")
     return version
 
 
-def _refuse(path: Path, version: int, *, create: bool, migrate: bool) -> None:
+def _check_version(path: Path, version: int, *, create: bool, migrate: bool) -> None:
     if version == 0 and not create:
         raise CommandError(
-            f"{path.parent} holds recordings but no {path.name}, or an empty one: put it back, "
-            "or move the recordings away"
+            f"{path.parent} holds recordings, but {path.name} is missing or empty: restore it, or "
+            "move the recordings away"
         )
     if 0 < version < VERSION and not migrate:
         raise CommandError(
-            f"The database has schema version {version}: start the service once, which brings it "
+            f"The database has schema version {version}: start the service once, which migrates it "
             f"to {VERSION}"
         )
     if not 0 <= version <= VERSION:
         raise CommandError(
-            f"The database has schema version {version}, but this service knows up to {VERSION}"
+            f"The database has schema version {version}, but this service supports up to {VERSION}"
         )
 
 
-def _bring_up_to_date(path: Path, version: int) -> None:
+def _create_or_migrate(path: Path, version: int) -> None:
     if version == 0:
         _execute_script(SCHEMA)
     if version in {0, VERSION}:
@@ -141,13 +141,13 @@ def _bring_up_to_date(path: Path, version: int) -> None:
         for step in range(version + 1, VERSION + 1):
             _execute_script(MIGRATIONS / f"{step}.sql", f"PRAGMA user_version = {step};")
             logger.info(
-                "The database has schema version %d now; the old one is %s", step, kept.name
+                "The database was migrated to schema version %d; the old one is %s", step, kept.name
             )
 
 
 @contextmanager
 def _foreign_keys_off() -> Iterator[None]:
-    """Let a migration replace tables: dropping one would delete the rows that refer to it."""
+    """Disable foreign keys: dropping a table in a migration would delete rows that refer to it."""
     connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]
     connection.execute("PRAGMA foreign_keys = 0")
     try:
@@ -171,7 +171,7 @@ def _execute_script(path: Path, then: str = "") -> None:
 def write_transaction() -> Iterator[None]:
     """Hold the write lock from the first read to the commit; roll back on any exception.
 
-    Raises RuntimeError when nested: Peewee would quietly make it a savepoint, and the outer
+    Raises RuntimeError when nested: Peewee would silently use a savepoint, and the outer
     transaction might have read before it held the lock.
     """
     if database.in_transaction():

@@ -1,11 +1,11 @@
-"""What can go wrong, as a status and a sentence for the caller. Knows nothing of the web."""
+"""Errors for callers: an HTTP status and a sentence. Nothing else here depends on the web."""
 
 
 class ServiceError(Exception):
     """An expected failure. Its text is for the caller: no path, no internals."""
 
     status = 500
-    code: str | None = None  # a word for it, for programs
+    code: str | None = None  # machine-readable
     retry_after: int | None = None  # seconds
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -42,7 +42,7 @@ class TooLarge(ServiceError):
 
 
 class TooManyRequests(ServiceError):
-    """A limit that lets go after `retry_after` seconds."""
+    """A limit was reached. Retry after `retry_after` seconds."""
 
     status = 429
 
@@ -52,7 +52,7 @@ class TooManyRequests(ServiceError):
 
 
 class QuotaExceeded(ServiceError):
-    """There are not enough tokens, and waiting brings none."""
+    """The token balance is insufficient. Retrying does not help."""
 
     status = 429
     code = "insufficient_quota"
@@ -67,8 +67,8 @@ class StorageFull(ServiceError):
 
 
 class Cancelled(Exception):
-    """Nobody wants the result of a long work any more."""
+    """The job was cancelled."""
 
 
 class CommandError(Exception):
-    """A failed command of `app.py`. Its text is one line that tells the person what to do."""
+    """A failed command of `app.py`. Its text is one line that says what to do."""

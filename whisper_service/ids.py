@@ -10,9 +10,9 @@ _HEX = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", r
 
 
 def uuid7() -> str:
-    """Make an identifier: 48 bits of Unix milliseconds, then 74 bits from the system's CSPRNG.
+    """Return a new identifier: 48 bits of Unix milliseconds, then 74 bits from the system's CSPRNG.
 
-    Sessions and API keys are made here too, so no bit is spent on a counter.
+    Session ids and API keys are made here too, so no bits are used for a counter.
     """
     milliseconds = time.time_ns() // 1_000_000
     random = secrets.randbits(74)
@@ -21,9 +21,9 @@ def uuid7() -> str:
 
 
 def parse(text: str, what: str = "UUID") -> str:
-    """Return the identifier as it is stored. Hyphens and upper case are accepted.
+    """Return an identifier in its stored form. Hyphens and upper case are accepted.
 
-    Raises InvalidRequest, which calls it `what`, for anything that is not 32 hex digits.
+    Raises InvalidRequest, which names it as `what`, for anything that is not 32 hex digits.
     """
     if not _HEX.fullmatch(text):
         raise InvalidRequest(f"Invalid {what} format")

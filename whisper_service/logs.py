@@ -6,14 +6,15 @@ import re
 import time
 from contextvars import ContextVar
 
-# Whoever has the id of a recording or a session may use it: the log keeps what comes of its time.
+# Anyone who knows the id of a recording or a session can use it: only its beginning, mostly its
+# timestamp, is logged.
 _ID = re.compile(r"([0-9a-f]{16})[0-9a-f]{16}")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 class _Formatter(logging.Formatter):
-    """One line for a record, whatever is in it."""
+    """Formats any record as one line."""
 
     converter = time.gmtime  # type: ignore[assignment]
 
@@ -32,11 +33,11 @@ class _Formatter(logging.Formatter):
 
 
 def set_up() -> None:
-    """Log to standard error from here on."""
+    """Log to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # It has a line for each request in a rush, and names paths, which hold the ids of recordings.
+    # It logs each queued request, and paths, which contain the ids of recordings.
     logging.getLogger("waitress").setLevel(logging.ERROR)
 
 

@@ -1,4 +1,4 @@
-"""Lists in pages."""
+"""Paginated lists."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -10,7 +10,7 @@ Row = TypeVar("Row", bound=Model)
 
 @dataclass(frozen=True)
 class Page(Generic[Row]):
-    """One page of a list, counted from 1, and how much there is in all."""
+    """One page of a list. `number` counts from 1, `total` is the length of the list."""
 
     rows: list[Row]
     number: int
@@ -25,10 +25,10 @@ class Page(Generic[Row]):
 def newest_first(
     query: "ModelSelect[Row]", ids: IntegerField, number: int, limit: int
 ) -> Page[Row]:
-    """Take a page of `limit` rows, by their `ids` from the highest to the lowest."""
+    """Return a page of `limit` rows, sorted by `ids` in descending order."""
     return page_of(query.order_by(ids.desc()), number, limit)
 
 
 def page_of(query: "ModelSelect[Row]", number: int, limit: int) -> Page[Row]:
-    """Take a page of `limit` rows in the query's order, none for a number past the end."""
+    """Return a page of `limit` rows in the query's order; it is empty past the end."""
     return Page(list(query.paginate(number, limit)), number, limit, query.count())

@@ -1,11 +1,11 @@
-"""Run a program within limits, confined to the files that it needs.
+"""Running a program within limits, with access only to the files that it needs.
 
-It dies with its parent, and before it when memory runs out. On Linux it gets no privileges, no
-file but those that are named (Landlock), and no other process or socket (seccomp). What has taken
-over a decoder by way of its input can then read that input, and spoil its own output.
+It dies with its parent, and before it when memory runs out. On Linux it has no privileges, can open
+only the given files (Landlock), and cannot reach other processes or sockets (seccomp). An input
+that takes over a decoder can then only read itself and damage its own output.
 
-`_sandboxed.py` is what sets it all, as a process that becomes the program: in a process with
-threads nothing may run between fork and exec.
+`_sandboxed.py` applies this in a process that then becomes the program: in a process with threads
+nothing may run between fork and exec.
 """
 
 import os
@@ -20,14 +20,14 @@ from whisper_service import _sandboxed
 from whisper_service.system_calls import seccomp_filter
 
 SCRIPT = Path(__file__).with_name("_sandboxed.py")
-# For a program that is linked with libraries of the system.
+# For programs that are linked with system libraries.
 LIBRARIES = tuple(
     map(Path, "/lib /lib64 /usr/lib /usr/lib64 /usr/local/lib /nix/store /etc/ld.so.cache".split())
 )
 
 # linux/landlock.h
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1, 2, 4, 8, 1 << 14
-# Which rights each version of the ABI brings: to files, to the network, and beyond the sandbox.
+# The rights that each version of the ABI adds: to files, to the network, and outside the sandbox.
 _RIGHTS = {
     1: ((1 << 13) - 1, 0, 0),
     2: (1 << 13, 0, 0),
@@ -42,10 +42,10 @@ _SECCOMP_GET_ACTION_AVAIL, _SECCOMP_RET_ERRNO = 2, struct.pack("=I", 0x00050000)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may take; None is no limit.
+    """Limits of a program; None is no limit.
 
-    `niceness` is over the parent's. `cpu` is seconds; `memory`, of all that is mapped, and `file`,
-    of each that is written, are bytes.
+    `niceness` is added to the parent's. `cpu` is in seconds, `memory` (address space) and `file`
+    (size of each written file) are in bytes.
     """
 
     niceness: int = 0
@@ -56,9 +56,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Access:
-    """The files and folders that a program may read and run, and the files it may write.
+    """The files and folders that a program may read and run, and the files that it may write.
 
-    What is to be written has to be there.
+    Files to write have to exist.
     """
 
     reads: tuple[Path, ...] = ()
@@ -66,24 +66,24 @@ class Access:
 
 
 def command(limits: Limits, access: Access | None = None) -> list[str]:
-    """Return what to put before a program, named by its path, and its arguments.
+    """Return the arguments to put before a program's path and its arguments.
 
-    Without `access` there are only the limits.
+    Without `access` only the limits apply.
     """
     numbers = [os.getpid(), *(-1 if limit is None else limit for limit in astuple(limits))]
     rights, rules, system_calls = _restrictions(access) if access else (b"", [], b"")
-    confinement = [rights.hex(), system_calls.hex(), *rules, "--"]
-    return [sys.executable, "-I", "-S", str(SCRIPT), *map(str, numbers), *confinement]
+    restrictions = [rights.hex(), system_calls.hex(), *rules, "--"]
+    return [sys.executable, "-I", "-S", str(SCRIPT), *map(str, numbers), *restrictions]
 
 
 def restrict(access: Access) -> None:
-    """Confine this process for good. It must have one thread; later ones are confined as well."""
+    """Sandbox this process permanently. It must have one thread; later ones are included."""
     if sys.platform == "linux":
         _sandboxed.restrict(*_restrictions(access))
 
 
 def missing() -> list[str]:
-    """Return the names of what the kernel lacks to confine a program."""
+    """Return the names of the kernel features that the sandbox lacks here."""
     found = {"Landlock": _landlock_version(), "seccomp": _filter()}
     return [name for name, value in found.items() if not value]
 
@@ -104,19 +104,19 @@ def _rules(paths: Iterable[Path], rights: int) -> list[str]:
 
 @cache
 def _landlock_version() -> int:
-    """Return the version of Landlock's ABI; 0 without Landlock."""
+    """Return the version of Landlock's ABI, 0 without Landlock."""
     if sys.platform != "linux":
         return 0
     flag = _LANDLOCK_CREATE_RULESET_VERSION
     try:
         return _sandboxed.system_call(_sandboxed.LANDLOCK_CREATE_RULESET, 0, 0, flag)
-    except OSError:  # not in the kernel, switched off, or refused by a container
+    except OSError:  # not in the kernel, disabled, or blocked by a container
         return 0
 
 
 @cache
 def _filter() -> bytes:
-    """Return the filter for seccomp; empty where there is none."""
+    """Return the seccomp filter; empty if unsupported."""
     machine = os.uname().machine
     if sys.platform != "linux" or machine not in _sandboxed.SECCOMP:
         return b""

@@ -1,15 +1,15 @@
-"""The system calls that a program in the sandbox is refused, as a filter for seccomp(2).
+"""The system calls that are denied in the sandbox, as a filter for seccomp(2).
 
-Landlock guards what is opened by its name; this is for the rest: other processes, sockets, the
-attributes of files, memory that is shared by an identifier, and the kernel's riskier inventions.
-Threads and memory of its own a program may have, and the files that are open.
+Landlock controls what is opened by path; this covers the rest: other processes, sockets, file
+attributes, memory shared by an identifier, and risky kernel features. Threads, private memory and
+open files are allowed.
 """
 
 import errno
 import struct
 from collections.abc import Iterable
 
-# Numbers on x86_64 (asm/unistd_64.h) and aarch64 (asm-generic/unistd.h); 0: there is none.
+# Numbers on x86_64 (asm/unistd_64.h) and aarch64 (asm-generic/unistd.h); 0: does not exist there.
 _REFUSED = {
     "fork": (57, 0),
     "vfork": (58, 0),
@@ -86,7 +86,7 @@ _MACHINES = {
 }
 _CLONE3 = 435
 _CLONE_THREAD = 0x10000  # linux/sched.h
-_X32 = 0x40000000  # the bit of x86_64's other system calls
+_X32 = 0x40000000  # the bit that marks x86_64's x32 system calls
 # linux/filter.h and linux/seccomp.h; offsets are those of struct seccomp_data.
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENT = 0, 4, 16
@@ -94,7 +94,7 @@ _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 
 
 def seccomp_filter(machine: str) -> bytes:
-    """Return the filter for a machine as os.uname() names it; empty for one that is not known."""
+    """Return the filter for a machine as os.uname() names it; empty for an unknown one."""
     if machine not in _MACHINES:
         return b""
     column, architecture, conditional = _MACHINES[machine]
@@ -106,7 +106,7 @@ def seccomp_filter(machine: str) -> bytes:
             _refuse(),
             _step(_LOAD, _NUMBER),
             _refuse_if(_IF_AT_LEAST, _X32),
-            # Its flags are out of a filter's reach; libc takes clone where there is no clone3.
+            # A filter cannot read its flags; without clone3 libc falls back to clone.
             _refuse_if(_IF_EQUAL, _CLONE3, errno.ENOSYS),
             _unless_first_argument(conditional["clone"], _IF_ANY, _CLONE_THREAD),
             _unless_first_argument(conditional["prlimit64"], _IF_EQUAL, 0),  # itself
@@ -117,7 +117,7 @@ def seccomp_filter(machine: str) -> bytes:
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """Return an instruction (struct sock_filter). A jump names how many of them to skip."""
+    """Return an instruction (struct sock_filter). Jumps count the instructions to skip."""
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
 

@@ -1,8 +1,11 @@
-"""The columns of schema.sql. 'Models' are Whisper's in this service, so these are tables."""
+"""The tables of schema.sql for Peewee. They are not called models, which are Whisper's here."""
 
 from peewee import CompositeKey, IntegerField, Model, TextField
 
 from whisper_service.db import database
+
+# The statuses of a transcription that has not ended.
+UNFINISHED = ("pending", "processing")
 
 
 class Table(Model):
@@ -30,7 +33,7 @@ class Session(Table):
     user_agent = TextField()
 
 
-class ApiToken(Table):
+class ApiKey(Table):
     id = IntegerField(primary_key=True)
     uuid = TextField()
     user_id = IntegerField()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import DATA, ROOT
+from whisper_service.accounts import avatars
 from whisper_service.files import ffmpeg
 
 RED, BLUE = (254, 0, 0), (0, 0, 254)
@@ -80,7 +81,7 @@ def chunks(picture: Path) -> list[bytes]:
 
 def make_avatar(source: Path) -> Path:
     target = source.with_name("avatar")
-    ffmpeg.make_avatar(source, target)
+    avatars.encode(source, target)
     assert target.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", target.read_bytes()[16:24]) == (256, 256)
     return target
@@ -89,8 +90,8 @@ def make_avatar(source: Path) -> Path:
 def refuse(source: Path) -> None:
     target = source.with_name("avatar")
     with pytest.raises(ffmpeg.MediaError, match="Invalid avatar image"):
-        ffmpeg.make_avatar(source, target)
-    assert not target.exists()
+        avatars.encode(source, target)
+    assert not target.stat().st_size
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -188,6 +189,14 @@ def test_half_a_picture_is_taken_or_refused(tmp_path: Path, name: str) -> None:
         refuse(source)
 
 
+def test_the_limit_of_25_million_pixels_holds(tmp_path: Path) -> None:
+    source = tmp_path / "large.png"
+    source.write_bytes(png(4900, 4900))
+    make_avatar(source).unlink()
+    source.write_bytes(png(5100, 5100))
+    refuse(source)
+
+
 def test_a_huge_picture_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     source = tmp_path / "bomb.png"
     source.write_bytes(png(15_000, 15_000))
@@ -195,9 +204,9 @@ def test_a_huge_picture_is_refused_before_it_fills_the_memory(tmp_path: Path) ->
     refuse(source)
     # In a process of its own, for the system only tells the most that any child has taken.
     program = (
-        "import pathlib, resource, sys; from whisper_service.files import ffmpeg\n"
-        "try: ffmpeg.make_avatar(*map(pathlib.Path, sys.argv[1:]))\n"
-        "except ffmpeg.MediaError: print('refused')\n"
+        "import pathlib, resource, sys; from whisper_service.accounts import avatars\n"
+        "try: avatars.encode(*map(pathlib.Path, sys.argv[1:]))\n"
+        "except avatars.MediaError: print('refused')\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
     )
     command = [sys.executable, "-c", program, source, tmp_path / "avatar"]

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from whisper_service.accounts import passwords
-from whisper_service.config import Auth
+from whisper_service.config import AuthSettings
 from whisper_service.errors import InvalidRequest
 
 GOOD = "Correct-Horse-9"
@@ -25,12 +25,12 @@ GOOD = "Correct-Horse-9"
 )
 def test_each_rule_has_its_text(password: str, message: str) -> None:
     with pytest.raises(InvalidRequest) as error:
-        passwords.check_strength(password, Auth())
+        passwords.check_strength(password, AuthSettings())
     assert str(error.value) == message
 
 
 def test_a_good_password_passes() -> None:
-    passwords.check_strength(GOOD, Auth())
+    passwords.check_strength(GOOD, AuthSettings())
 
 
 @pytest.mark.parametrize("password", [GOOD, GOOD * 60, "é" * 400, GOOD + "\0x"])

@@ -69,7 +69,7 @@ def command(name: str, storage: Path, *arguments: Path) -> str:
 
 
 def back_up(storage: Path, target: Path) -> None:
-    assert command("backup", storage, target) == f"{target} holds all of it."
+    assert command("backup", storage, target) == f"Backed up to {target}."
 
 
 def attack(folder: Path, back_up: Callable[[Path, Path], None]) -> None:
@@ -79,9 +79,9 @@ def attack(folder: Path, back_up: Callable[[Path, Path], None]) -> None:
         promised = Promises(dict(promises.sounds), list(promises.orders))
         back_up(site.storage, target)
     again = Site(folder / "again")
-    restored = f"{again.storage} holds what {target} held."
+    restored = f"Restored to {again.storage}."
     assert command("restore", again.storage, target) == restored
-    assert command("check", again.storage) == "All is well."
+    assert command("check", again.storage) == "No problems found."
     with again:
         for order in promised.orders:
             until(lambda order=order: is_completed(f"{again.url()}/transcribe/{order}"))
@@ -213,7 +213,7 @@ def test_a_service_is_never_restored_over(service: Service, tmp_path: Path) -> N
     converted(service)
     target = tmp_path / "backup"
     backup.back_up(service.storage, target)
-    with pytest.raises(CommandError, match="holds a service already"):
+    with pytest.raises(CommandError, match="already holds a service"):
         backup.restore(target, service.storage)
     empty = Storage(tmp_path / "empty")
     with empty.owned(), pytest.raises(CommandError, match="Another service is running"):
@@ -223,7 +223,7 @@ def test_a_service_is_never_restored_over(service: Service, tmp_path: Path) -> N
     assert not contents(empty.root).keys() - {"lock"}
     half = Storage(tmp_path / "half")
     half.place(_file(tmp_path), half.original(ids.uuid7()))
-    with pytest.raises(CommandError, match="holds a service already"):
+    with pytest.raises(CommandError, match="already holds a service"):
         backup.restore(target, Storage(half.root))
 
 

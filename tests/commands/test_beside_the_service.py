@@ -39,7 +39,7 @@ def test_what_a_command_and_the_service_write_is_all_there(tmp_path: Path) -> No
         assert site.stop() == 0
     assert is_sound(site.storage)
     done = run("check", WHISPER_SERVICE_STORAGE_PATH=str(site.storage))
-    assert done.stdout == "All is well.\n"
+    assert done.stdout == "No problems found.\n"
 
 
 def issue_keys(site: Site, username: str) -> int:

@@ -39,11 +39,15 @@ DAMAGES: dict[str, Damage] = {
     "ann has 500 tokens, the ledger says 989": lambda *_: User.update(token_balance=500).execute(),
     "File {ready}: converted is missing": lambda kept, ready, _: kept.converted(ready).unlink(),
     "File {ready}: speech.wav is missing": lambda kept, ready, _: kept.speech(ready).unlink(),
-    "File {ready}: speech.wav is not whole": lambda kept, ready, _: cut(kept.speech(ready)),
-    "File {ready}: converted has another size": lambda kept, ready, _: cut(kept.converted(ready)),
+    "File {ready}: speech.wav is truncated": lambda kept, ready, _: cut(kept.speech(ready)),
+    "File {ready}: converted does not have its recorded size": lambda kept, ready, _: cut(
+        kept.converted(ready)
+    ),
     "File {new}: original is missing": lambda kept, _, new: kept.original(new).unlink(),
-    "File {new}: original has another size": lambda kept, _, new: cut(kept.original(new)),
-    "File {new}: original has other bytes": lambda kept, _, new: change(kept.original(new)),
+    "File {new}: original does not have its recorded size": lambda kept, _, new: cut(
+        kept.original(new)
+    ),
+    "File {new}: original differs from the upload": lambda kept, _, new: change(kept.original(new)),
     "Other users have access to files or folders (1)": lambda kept, ready, _: kept.speech(
         ready
     ).chmod(0o640),
@@ -64,7 +68,7 @@ def files(service: Service) -> tuple[str, str]:
 
 
 def test_nothing_is_wrong_with_a_sound_service(service: Service, files: tuple[str, str]) -> None:
-    assert list(check.problems(service.storage)) == []
+    assert list(check.find_problems(service.storage)) == []
 
 
 @pytest.mark.parametrize("line", DAMAGES)
@@ -72,7 +76,7 @@ def test_each_damage_is_named(service: Service, files: tuple[str, str], line: st
     ready, new = files
     with write_transaction():
         DAMAGES[line](service.storage, ready, new)
-    (found,) = check.problems(service.storage)
+    (found,) = check.find_problems(service.storage)
     assert found.startswith(line.format(ready=ready, new=new))
 
 
@@ -81,7 +85,7 @@ def test_a_row_of_nobody_is_named(service: Service, files: tuple[str, str]) -> N
         values = "(9, hex(randomblob(16)), 77, 'x', 'h', '', '', 1)"
         careless.execute(f"INSERT INTO api_token VALUES {values}")  # noqa: S608
         careless.commit()
-    (found,) = check.problems(service.storage)
+    (found,) = check.find_problems(service.storage)
     assert found.startswith("The database is damaged: foreign_key_check: api_token 9 user")
 
 
@@ -95,7 +99,7 @@ def test_a_damaged_page_is_named(service: Service, files: tuple[str, str], page:
         file.write(b"\xa5" * 4096)
     try:
         db.open_database(path)
-        found = list(check.problems(service.storage))
+        found = list(check.find_problems(service.storage))
     except CommandError as error:  # it is in the tables' own description
         found = [str(error)]
     assert found
@@ -105,7 +109,7 @@ def test_a_damaged_page_is_named(service: Service, files: tuple[str, str], page:
 def test_the_command_prints_a_line_each_and_fails(service: Service, files: tuple[str, str]) -> None:
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(service.storage.root)}
     done = run("check", **storage)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "All is well.\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "No problems found.\n", "")
     for uuid in files:
         service.storage.delete(uuid)
     done = run("check", **storage)
@@ -140,7 +144,7 @@ def test_a_folder_without_a_service_is_not_well(tmp_path: Path) -> None:
 def test_what_is_deleted_or_converted_meanwhile_is_no_problem(
     service: Service, files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = check._problems_of
+    look = check._file_problems
     ready, new = files
 
     def late(file: File, storage: Storage):
@@ -151,6 +155,6 @@ def test_what_is_deleted_or_converted_meanwhile_is_no_problem(
             pass
         return look(file, storage)
 
-    monkeypatch.setattr(check, "_problems_of", late)
-    assert list(check.problems(service.storage)) == []
+    monkeypatch.setattr(check, "_file_problems", late)
+    assert list(check.find_problems(service.storage)) == []
     assert File.get().uuid == new

@@ -10,6 +10,7 @@ import sys
 import tomllib
 import venv
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,12 @@ MISHEARS = """
 def run(number, real): return real()
 def whisper_full_get_segment_text(*_): return b"Ask not"
 """
+
+
+@pytest.fixture
+def settings(settings: Config, tiny_en_model: Path) -> Config:
+    """Settings with a real model, for the engines are compared on it."""
+    return replace(settings, models=replace(settings.models, path=tiny_en_model.parent))
 
 
 @pytest.fixture
@@ -93,13 +100,13 @@ def test_a_faster_engine_is_installed(wheel, installed, settings: Config, capsys
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (MISHEARS, "hears other words; the ready-made one stays"),
+        (MISHEARS, "gets other words; the prebuilt one stays"),
         (
             DEAF,
-            "comparison failed: The recording could not be transcribed; the ready-made one stays",
+            "comparison failed: The recording could not be transcribed; the prebuilt one stays",
         ),
-        (CRASHES, "comparison failed: The engine ended with .*; the ready-made one stays"),
-        (MISSES, "comparison failed: The engine ended with .*; the ready-made one stays"),
+        (CRASHES, "comparison failed: The engine ended with .*; the prebuilt one stays"),
+        (MISSES, "comparison failed: The engine ended with .*; the prebuilt one stays"),
     ],
     ids=["mishears", "deaf", "crashes", "misses a library"],
 )
@@ -120,12 +127,12 @@ def test_an_engine_that_is_no_better_is_not_installed(
 def test_the_best_run_of_each_engine_decides(native, gain, monkeypatch, tmp_path: Path) -> None:
     times = iter([1.0, 1.0, 4.0, native[0], 7.0, native[1]])
     monkeypatch.setattr(native_build, "ROUNDS", 2)
-    monkeypatch.setattr(native_build, "_hear", lambda *_: (["ask"], next(times)))
+    monkeypatch.setattr(native_build, "_transcribe", lambda *_: (["ask"], next(times)))
     if gain > 1:
-        assert native_build._gain(tmp_path, "") == pytest.approx(gain, abs=0.01)
+        assert native_build._measure_gain(tmp_path, "") == pytest.approx(gain, abs=0.01)
     else:
         with pytest.raises(CommandError, match=f"is {gain:.2f} times as fast; .* one stays"):
-            native_build._gain(tmp_path, "")
+            native_build._measure_gain(tmp_path, "")
 
 
 def test_an_engine_that_stops_working_is_replaced_by_the_pinned_one(
@@ -134,7 +141,7 @@ def test_an_engine_that_stops_working_is_replaced_by_the_pinned_one(
     (tmp_path / "_pywhispercpp.py").write_text(CRASHES)
     monkeypatch.setattr(native_build, "is_native", lambda: True)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(CommandError, match="does not work; the ready-made one is back"):
+    with pytest.raises(CommandError, match="does not work; the prebuilt one is installed again"):
         native_build.run(settings)
     ((option, package, hashes, *_),) = installed
     assert (option, package, hashes) == ("--only-binary", "pywhispercpp", "--require-hashes")
@@ -143,7 +150,7 @@ def test_an_engine_that_stops_working_is_replaced_by_the_pinned_one(
 def test_the_second_time_it_is_native_already(installed, settings, monkeypatch, capsys) -> None:
     monkeypatch.setattr(native_build, "is_native", lambda: True)
     native_build.run(settings)
-    assert capsys.readouterr().err.endswith("The engine is built for this machine already\n")
+    assert capsys.readouterr().err.endswith("The engine is already built for this machine\n")
     assert installed == []
 
 
@@ -170,7 +177,7 @@ def test_missing_tools_are_reported_in_one_line(wheel, installed, settings, monk
 
 def test_an_engine_outside_a_virtual_environment_is_left_alone(settings, monkeypatch) -> None:
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
-    with pytest.raises(CommandError, match="Only an engine in a virtual environment"):
+    with pytest.raises(CommandError, match="The engine is only replaced in a virtual"):
         native_build.run(settings)
 
 
@@ -274,4 +281,4 @@ def test_the_real_build(tiny_en_model: Path, tmp_path: Path) -> None:
         return done.stderr
 
     assert "times as fast" in run()
-    assert run().endswith("The engine is built for this machine already\n")
+    assert run().endswith("The engine is already built for this machine\n")

@@ -38,12 +38,12 @@ from tests.support.hearing import hear
 from tests.support.service import Service
 from tests.support.speech import WORDS, word_error_rate
 from whisper_service.config import Config
-from whisper_service.files import ffmpeg
+from whisper_service.files import ffmpeg, media, transcoding
 from whisper_service.whisper.engine import Engine
 
 ONSET = 0.278  # of the first word
-MP3 = ffmpeg.Media("audio/mpeg", "mp3", None)
-MP4 = ffmpeg.Media("video/mp4", "aac", "h264")
+MP3 = media.Media("audio/mpeg", "mp3", None)
+MP4 = media.Media("video/mp4", "aac", "h264")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def settings(settings: Config) -> Config:
 
 @pytest.fixture(autouse=True)
 def nothing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffmpeg, "CONVERT_SECONDS", 20)
+    monkeypatch.setattr(transcoding, "CONVERT_SECONDS", 20)
 
 
 def run_ffmpeg(*arguments: str | Path) -> str:
@@ -96,7 +96,7 @@ def upload(service: Service, source: Path) -> Uploaded:
     before = ann.get("/file")["files"][0]
     assert (before["status"], before["content_type"]) == (
         "converting",
-        ffmpeg.probe(source).content_type,
+        media.probe(source).content_type,
     )
     assert service.convert_once()
     row = ann.get("/file")["files"][0]
@@ -118,11 +118,11 @@ def check(service: Service, source: Path, taken_for: str) -> Uploaded:
     content_type, audio, video = [*taken_for.split(), None][:3]
     assert content_type
     assert audio
-    assert ffmpeg.probe(source) == ffmpeg.Media(content_type, audio, video)
+    assert media.probe(source) == media.Media(content_type, audio, video)
     uploaded = upload(service, source)
     assert uploaded.row["status"] == "ready"
     wanted = MP4 if video else MP3
-    assert ffmpeg.probe(uploaded.path) == wanted
+    assert media.probe(uploaded.path) == wanted
     assert uploaded.row["content_type"] == wanted.content_type
     assert uploaded.path.suffix == (".mp4" if video else ".mp3")
     assert uploaded.path.stem == source.stem
@@ -238,7 +238,7 @@ def test_a_misleading_name_does_not_matter(service: Service, tmp_path: Path) -> 
 def test_mp3_is_copied(service: Service, tmp_path: Path, name: str) -> None:
     how = "-f mp4" if name == "talk.m4a" else ""
     source = make(tmp_path / name, f"{HERE} -c:a libmp3lame -b:a 40k {how}")
-    uploaded = check(service, source, f"{ffmpeg.probe(source).content_type} mp3")
+    uploaded = check(service, source, f"{media.probe(source).content_type} mp3")
     assert packets(source, "a:0") == packets(uploaded.path, "a:0")
 
 
@@ -247,7 +247,7 @@ def test_h264_and_aac_are_copied_into_an_mp4_that_starts_at_once(
     service: Service, tmp_path: Path, ending: str
 ) -> None:
     source = make(tmp_path / f"film.{ending}", f"{VIDEO} {H264} -bf 2 -c:a aac")
-    uploaded = check(service, source, f"{ffmpeg.probe(source).content_type} aac h264")
+    uploaded = check(service, source, f"{media.probe(source).content_type} aac h264")
     # A transport stream frames each packet on its own, which its MP4 does once.
     bare = ["-bsf:a", "aac_adtstoasc"] if ending == "ts" else []
     assert packets(source, "a:0", *bare) == packets(uploaded.path, "a:0")
@@ -313,7 +313,7 @@ def test_a_cover_and_a_title_are_left_behind(service: Service, tmp_path: Path, e
     song = f"{HERE} -i {cover} -map 0 -map 1 -c:v copy -disposition:v attached_pic"
     more = "-metadata title=secret -write_id3v2 1" if ending == "aiff" else "-metadata title=secret"
     source = make(tmp_path / f"song.{ending}", f"{song} {more}")
-    kind = ffmpeg.probe(source)
+    kind = media.probe(source)
     uploaded = check(service, source, f"{kind.content_type} {kind.audio_codec}")
     assert list(starts(uploaded.path)) == ["audio"]
     assert b"secret" not in uploaded.path.read_bytes()
@@ -520,7 +520,7 @@ def test_broken_pictures_are_converted_or_fail_with_a_message(
         assert uploaded.row["error"] == "The recording could not be decoded"
     else:
         assert uploaded.row["status"] == "ready"
-        assert ffmpeg.probe(uploaded.path).audio_codec == "aac"
+        assert media.probe(uploaded.path).audio_codec == "aac"
 
 
 def test_a_file_cut_before_its_sound_fails_with_a_message(service: Service, tmp_path: Path) -> None:
@@ -540,4 +540,4 @@ def test_a_large_film_is_recognised_at_once(tmp_path: Path) -> None:
         for _ in range(400):
             file.write(small.read_bytes())
     assert source.stat().st_size > 50 * 1024**2
-    assert ffmpeg.probe(source).kind == "video"
+    assert media.probe(source).kind == "video"

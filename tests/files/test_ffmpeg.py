@@ -9,17 +9,17 @@ import pytest
 from tests.support.ffmpeg import convert, run_ffmpeg
 from tests.support.paths import DATA
 from whisper_service.errors import Cancelled
-from whisper_service.files import ffmpeg
+from whisper_service.files import ffmpeg, media, transcoding
 
 JFK = DATA / "jfk.wav"
 
 
 def test_audio_becomes_mp3_and_wav(tmp_path: Path) -> None:
     kind, samples = convert(JFK, tmp_path)
-    assert kind == ffmpeg.Media("audio/wav", "pcm_s16le", None)
+    assert kind == media.Media("audio/wav", "pcm_s16le", None)
     assert samples == 176_000
-    copy = ffmpeg.probe(tmp_path / "converted")
-    assert copy == ffmpeg.Media("audio/mpeg", "mp3float", None) or copy.audio_codec == "mp3"
+    copy = media.probe(tmp_path / "converted")
+    assert copy == media.Media("audio/mpeg", "mp3float", None) or copy.audio_codec == "mp3"
     with wave.open(str(tmp_path / "speech.wav")) as wav:
         assert (wav.getframerate(), wav.getnchannels(), wav.getsampwidth()) == (16_000, 1, 2)
         assert wav.getnframes() == samples
@@ -37,19 +37,19 @@ def test_mp3_is_copied_not_encoded_again(tmp_path: Path) -> None:
 def test_the_type_is_found_from_the_bytes_not_the_name(tmp_path: Path) -> None:
     pdf = tmp_path / "paper.mp3"
     pdf.write_bytes(b"%PDF-1.7\n" + b"1 0 obj <<>> endobj\n" * 500)
-    with pytest.raises(ffmpeg.UnsupportedMedia):
-        ffmpeg.probe(pdf)
+    with pytest.raises(media.UnsupportedMedia):
+        media.probe(pdf)
     run_ffmpeg("-i", JFK, tmp_path / "talk.mp3")
     renamed = (tmp_path / "talk.mp3").rename(tmp_path / "talk.txt")
-    assert ffmpeg.probe(renamed).content_type == "audio/mpeg"
+    assert media.probe(renamed).content_type == "audio/mpeg"
 
 
 @pytest.mark.parametrize("content", [b"\0" * 5000, b"hello", b"<svg/>", bytes(range(256)) * 40])
 def test_other_than_media_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x"
     path.write_bytes(content)
-    with pytest.raises(ffmpeg.UnsupportedMedia):
-        ffmpeg.probe(path)
+    with pytest.raises(media.UnsupportedMedia):
+        media.probe(path)
 
 
 def test_a_playlist_reads_no_other_file(tmp_path: Path) -> None:
@@ -60,14 +60,14 @@ def test_a_playlist_reads_no_other_file(tmp_path: Path) -> None:
     ):
         path = tmp_path / name
         path.write_text(text)
-        with pytest.raises(ffmpeg.UnsupportedMedia):
-            ffmpeg.probe(path)
+        with pytest.raises(media.UnsupportedMedia):
+            media.probe(path)
 
 
 def test_a_silent_video_has_no_audio_stream(tmp_path: Path) -> None:
     run_ffmpeg("-f", "lavfi", "-i", "testsrc2=d=1:s=64x64", tmp_path / "silent.mp4")
-    with pytest.raises(ffmpeg.NoAudioStream):
-        ffmpeg.probe(tmp_path / "silent.mp4")
+    with pytest.raises(media.NoAudioStream):
+        media.probe(tmp_path / "silent.mp4")
 
 
 def test_a_cover_picture_does_not_make_a_video(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_cover_picture_does_not_make_a_video(tmp_path: Path) -> None:
     run_ffmpeg(
         "-i", JFK, "-i", cover, "-map", "0", "-map", "1", "-disposition:v", "attached_pic", source
     )
-    assert ffmpeg.probe(source).kind == "audio"
+    assert media.probe(source).kind == "audio"
     assert convert(source, tmp_path)[1] == 176_000
 
 
@@ -85,7 +85,7 @@ def test_a_title_cannot_pose_as_a_stream(tmp_path: Path) -> None:
     for end in ("\n", "\r", "\u2028"):
         title = f"title=x{end}  Stream #0:7: Video: h264"
         run_ffmpeg("-i", JFK, "-metadata", title, source)
-        assert ffmpeg.probe(source).kind == "audio"
+        assert media.probe(source).kind == "audio"
 
 
 def test_the_length_is_that_of_the_sound_not_of_the_header(tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ def test_a_blink_of_sound_is_refused(tmp_path: Path) -> None:
 def test_a_conversion_that_nobody_wants_is_ended(tmp_path: Path) -> None:
     source = tmp_path / "long.flac"
     run_ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=1200:r=44100:c=pink", source)
-    kind = ffmpeg.probe(source)
+    kind = media.probe(source)
     with pytest.raises(Cancelled):
-        ffmpeg.extract(source, kind, tmp_path / "s", 3600, lambda: False)
+        transcoding.extract(source, kind, tmp_path / "s", 3600, lambda: False)
     with pytest.raises(Cancelled):
-        ffmpeg.encode(source, kind, tmp_path / "c", 3600, lambda: False)
+        transcoding.encode(source, kind, tmp_path / "c", 3600, lambda: False)
     listed = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False)
     assert listed.stdout == b""

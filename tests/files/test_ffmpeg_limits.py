@@ -10,7 +10,7 @@ from tests.support.harness import in_part
 from tests.support.paths import DATA
 from tests.support.processes import watch, watched_ones
 from tests.support.service import Service
-from whisper_service.files import ffmpeg
+from whisper_service.files import ffmpeg, media, transcoding
 
 JFK = DATA / "jfk.wav"
 FILM = "-f lavfi -i testsrc2=size={size}:rate=24:duration=1 -i {sound} -map 0:v -map 1:a -t 1"
@@ -28,9 +28,13 @@ CODECS = {
 @pytest.fixture
 def less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit ffmpeg to three quarters of its memory, with as many threads as on many cores."""
-    monkeypatch.setattr(ffmpeg, "LOOK", replace(ffmpeg.LOOK, memory=ffmpeg.LOOK.memory * 3 // 4))
+    monkeypatch.setattr(
+        media,
+        "PROBE_LIMITS",
+        replace(media.PROBE_LIMITS, memory=media.PROBE_LIMITS.memory * 3 // 4),
+    )
     for name in ("EXTRACT_MEMORY", "COPY_MEMORY", "ENCODE_AUDIO_MEMORY", "ENCODE_VIDEO_MEMORY"):
-        monkeypatch.setattr(ffmpeg, name, getattr(ffmpeg, name) * 3 // 4)
+        monkeypatch.setattr(transcoding, name, getattr(transcoding, name) * 3 // 4)
     monkeypatch.setattr(ffmpeg, "THREADS", "4")
 
 
@@ -43,7 +47,7 @@ def test_a_large_film_has_room(tmp_path: Path, codec: str, size: str) -> None:
     kind, samples = convert(source, tmp_path)
     assert kind.kind == "video"
     assert samples == pytest.approx(16_000, abs=800)
-    assert ffmpeg.probe(tmp_path / "converted").video_codec == "h264"
+    assert media.probe(tmp_path / "converted").video_codec == "h264"
 
 
 def with_pause(folder: Path, seconds: int) -> Path:
@@ -58,9 +62,9 @@ def with_pause(folder: Path, seconds: int) -> Path:
 
 def test_a_long_pause_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, speech = with_pause(tmp_path, 3600), tmp_path / "speech"
-    kind = ffmpeg.probe(source)
+    kind = media.probe(source)
     watch(monkeypatch)
-    samples = ffmpeg.extract(source, kind, speech, 2 * 3600, lambda: True)
+    samples = transcoding.extract(source, kind, speech, 2 * 3600, lambda: True)
     assert samples == pytest.approx(3602 * 16_000, abs=800)
     (run,) = watched_ones()
     assert run.peak_kb < 512 * 1024
@@ -71,16 +75,16 @@ def test_a_pause_that_memory_does_not_hold_is_an_error(
 ) -> None:
     """And no recording in which all that comes after it is too early."""
     source = with_pause(tmp_path, 3600)
-    kind = ffmpeg.probe(source)
-    monkeypatch.setattr(ffmpeg, "EXTRACT_MEMORY", 256 * 1024**2)
+    kind = media.probe(source)
+    monkeypatch.setattr(transcoding, "EXTRACT_MEMORY", 256 * 1024**2)
     with pytest.raises(ffmpeg.MediaError, match="The recording has a pause that is too long"):
-        ffmpeg.extract(source, kind, tmp_path / "speech", 2 * 3600, lambda: True)
+        transcoding.extract(source, kind, tmp_path / "speech", 2 * 3600, lambda: True)
 
 
 def test_too_little_memory_is_an_error_and_nothing_worse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffmpeg, "EXTRACT_MEMORY", 64 * 1024**2)
+    monkeypatch.setattr(transcoding, "EXTRACT_MEMORY", 64 * 1024**2)
     with pytest.raises(ffmpeg.MediaError, match="could not be decoded"):
         convert(JFK, tmp_path)
 
@@ -96,7 +100,7 @@ def test_a_conversion_that_grows_ends_and_leaves_nothing(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MAX_GROWTH", "GROWTH_BYTES", "SOUND_BYTES"):
-        monkeypatch.setattr(ffmpeg, name, 0)
+        monkeypatch.setattr(transcoding, name, 0)
     ann = service.register()
     for source in films(tmp_path):
         ann.upload(source)
@@ -110,11 +114,11 @@ def test_a_conversion_that_grows_ends_and_leaves_nothing(
 
 def test_a_wav_that_grows_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else were to bound it: the film's sound on its way to the WAV is bounded as well."""
-    monkeypatch.setattr(ffmpeg, "_limits", lambda *_: ffmpeg.LOOK)
+    monkeypatch.setattr(transcoding, "_limits", lambda *_: media.PROBE_LIMITS)
     for source in films(tmp_path):
-        kind = ffmpeg.probe(source)
+        kind = media.probe(source)
         with pytest.raises(ffmpeg.MediaError, match="too large"):
-            ffmpeg.extract(source, kind, tmp_path / "speech", 60, lambda: True)
+            transcoding.extract(source, kind, tmp_path / "speech", 60, lambda: True)
         assert not (tmp_path / "speech.timed").exists()
 
 
@@ -122,14 +126,14 @@ def test_quiet_minutes_of_few_bytes_are_no_attack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A telephone's recorder makes a hundredth of the MP3's bytes."""
-    monkeypatch.setattr(ffmpeg, "GROWTH_BYTES", 0)
+    monkeypatch.setattr(transcoding, "GROWTH_BYTES", 0)
     source = tmp_path / "quiet.opus"
     silence = "-f lavfi -i anullsrc=r=8000:cl=mono:d=120 -c:a libopus -b:a 500 -frame_duration 60"
     run_ffmpeg(*silence.split(), source)
     convert(source, tmp_path, seconds=130)
     copy = (tmp_path / "converted").stat().st_size
-    assert copy > 2 * ffmpeg.MAX_GROWTH * source.stat().st_size
-    assert copy < 130 * ffmpeg.SOUND_BYTES
+    assert copy > 2 * transcoding.MAX_GROWTH * source.stat().st_size
+    assert copy < 130 * transcoding.SOUND_BYTES
 
 
 def test_a_recording_of_just_the_longest_length_has_room(tmp_path: Path) -> None:
@@ -138,7 +142,6 @@ def test_a_recording_of_just_the_longest_length_has_room(tmp_path: Path) -> None
     film = "-f lavfi -i color=size=16x16:rate=1:duration=60 -f lavfi -i sine=duration=60:r=48000"
     packets = "-c:v mpeg4 -c:a libopus -b:a 24k -application lowdelay -frame_duration 2.5"
     run_ffmpeg(*film.split(), *packets.split(), source)
-    kind = ffmpeg.probe(source)
-    assert ffmpeg.extract(source, kind, tmp_path / "speech", 60, lambda: True) == pytest.approx(
-        60 * 16_000, abs=1600
-    )
+    kind = media.probe(source)
+    samples = transcoding.extract(source, kind, tmp_path / "speech", 60, lambda: True)
+    assert samples == pytest.approx(60 * 16_000, abs=1600)

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.ffmpeg import quiet_flac, run_ffmpeg
 from tests.support.paths import DATA
-from whisper_service.files import ffmpeg, lengths
+from whisper_service.audio import SAMPLE_RATE
+from whisper_service.files import ffmpeg, lengths, media, transcoding
 from whisper_service.files.lengths import ClaimedLength
 
 MAX_SECONDS = 12 * 3600
@@ -42,10 +43,10 @@ def test_an_honest_recording_is_taken_whole(
     source = tmp_path / name
     run_ffmpeg(*how.split(), source)
     source.write_bytes(source.read_bytes() * times)
-    kind = ffmpeg.probe(source)
+    kind = media.probe(source)
     assert claimed in {None, kind.length}, kind.length
-    samples = ffmpeg.extract(source, kind, tmp_path / "wav", MAX_SECONDS, lambda: True)
-    assert samples / ffmpeg.SAMPLE_RATE == pytest.approx(seconds, rel=0.02)
+    samples = transcoding.extract(source, kind, tmp_path / "wav", MAX_SECONDS, lambda: True)
+    assert samples / SAMPLE_RATE == pytest.approx(seconds, rel=0.02)
 
 
 def test_a_wav_from_a_pipe_is_as_long_as_its_bytes(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_a_wav_from_a_pipe_is_as_long_as_its_bytes(tmp_path: Path) -> None:
     content[position : position + 4] = b"\xff" * 4
     source = tmp_path / "piped.wav"
     source.write_bytes(content)
-    assert ffmpeg.probe(source).length == ClaimedLength(11, is_estimate=True)
+    assert media.probe(source).length == ClaimedLength(11, is_estimate=True)
 
 
 def test_a_title_cannot_pose_as_a_length(tmp_path: Path) -> None:
@@ -63,34 +64,34 @@ def test_a_title_cannot_pose_as_a_length(tmp_path: Path) -> None:
     lines = ["x", "  Duration: 99:00:00.00, start", estimate]
     for end in ("\n", "\r", "\u2028"):
         run_ffmpeg("-i", DATA / "jfk.wav", "-metadata", f"title={end.join(lines)}", source)
-        assert ffmpeg.probe(source).length == ClaimedLength(11)
+        assert media.probe(source).length == ClaimedLength(11)
 
 
 def test_what_is_much_longer_than_it_claims_ends_early(tmp_path: Path) -> None:
     source = quiet_flac(tmp_path / "quiet.flac", HOURS, claimed_seconds=5)
-    kind = ffmpeg.probe(source)
+    kind = media.probe(source)
     with pytest.raises(ffmpeg.MediaError, match="much longer than its file claims"):
-        ffmpeg.extract(source, kind, tmp_path / "wav", MAX_SECONDS, lambda: True)
-    assert (tmp_path / "wav").stat().st_size < 80 * 2 * ffmpeg.SAMPLE_RATE
+        transcoding.extract(source, kind, tmp_path / "wav", MAX_SECONDS, lambda: True)
+    assert (tmp_path / "wav").stat().st_size < 80 * 2 * SAMPLE_RATE
 
 
 def test_the_copy_of_what_is_much_longer_than_it_claims_ends_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffmpeg, "GROWTH_BYTES", 0)
+    monkeypatch.setattr(transcoding, "GROWTH_BYTES", 0)
     source = quiet_flac(tmp_path / "quiet.flac", HOURS, claimed_seconds=5)
-    kind = ffmpeg.probe(source)
+    kind = media.probe(source)
     with pytest.raises(ffmpeg.MediaError, match="too large"):
-        ffmpeg.encode(source, kind, tmp_path / "copy", MAX_SECONDS, lambda: True)
-    assert (tmp_path / "copy").stat().st_size < 80 * ffmpeg.SOUND_BYTES
+        transcoding.encode(source, kind, tmp_path / "copy", MAX_SECONDS, lambda: True)
+    assert (tmp_path / "copy").stat().st_size < 80 * transcoding.SOUND_BYTES
 
 
 def test_what_claims_far_too_much_is_refused_before_any_work(tmp_path: Path) -> None:
     source = quiet_flac(tmp_path / "quiet.flac", HOURS)
-    kind = ffmpeg.probe(source)
+    kind = media.probe(source)
     assert kind.length == ClaimedLength(HOURS)
     with pytest.raises(ffmpeg.MediaError, match="^The recording is longer than 3600 seconds$"):
-        ffmpeg.extract(source, kind, tmp_path / "wav", 3600, lambda: True)
+        transcoding.extract(source, kind, tmp_path / "wav", 3600, lambda: True)
     assert not (tmp_path / "wav").exists()
 
 
@@ -100,8 +101,9 @@ def test_a_run_has_as_much_time_as_its_recording_is_worth(
     monkeypatch.setattr(lengths, "START_SECONDS", -1)
     monkeypatch.setattr(lengths, "SOUND_FACTOR", 0)
     source = quiet_flac(tmp_path / "quiet.flac", HOURS)
+    kind = media.probe(source)
     with pytest.raises(ffmpeg.MediaError, match="took too long"):
-        ffmpeg.extract(source, ffmpeg.probe(source), tmp_path / "wav", MAX_SECONDS, lambda: True)
+        transcoding.extract(source, kind, tmp_path / "wav", MAX_SECONDS, lambda: True)
 
 
 @pytest.mark.parametrize(

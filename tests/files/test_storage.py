@@ -5,7 +5,7 @@ from blake3 import blake3
 
 from whisper_service import ids
 from whisper_service.errors import CommandError
-from whisper_service.files.storage import Storage
+from whisper_service.files.storage import Storage, StoredFile
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_the_sweep_keeps_what_is_known(storage: Storage) -> None:
         storage.place(source, storage.original(uuid))
     storage.temporary().write_bytes(b"left by a killed upload")
     storage.temporary().mkdir()
-    storage.sweep({kept: False}, set())
+    storage.sweep([StoredFile(kept, is_converted=False, has_wav=False)], [])
     assert everything(storage) == {
         "avatars",
         "files",

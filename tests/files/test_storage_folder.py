@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.support.commands import failure, run
+from tests.support.harness import start
 from tests.support.live import Client, start_server
 from tests.support.paths import DATA
 from tests.support.pictures import PNG
@@ -48,7 +49,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path, nam
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path), "WHISPER_SERVICE_SERVER_PORT": "0"}
     for command in ([], ["create-admin", "root"]):
         line = failure(*command, typed=PASSWORD, **storage)
-        assert line.startswith(f"error: {tmp_path} is no storage folder: it holds {name[:3]}")
+        assert line.startswith(f"error: {tmp_path} is not a storage folder: it holds {name[:3]}")
     assert contents(tmp_path) == before
 
 
@@ -81,7 +82,7 @@ def test_the_sweep_knows_the_names_that_the_service_gives(tmp_path: Path) -> Non
     make(tmp_path, "tmp/tmpab12_x9z")
     storage.temporary().mkdir()
     assert storage.holds_recordings()
-    storage.sweep({}, set())
+    storage.sweep([], [])
     assert contents(tmp_path) == kept
     assert not storage.holds_recordings()
 
@@ -110,9 +111,9 @@ def _generous() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_generous")
-def test_nobody_else_may_look(tiny_en_model: Path, tmp_path: Path) -> None:
+def test_nobody_else_may_look(stub_models: Path, tmp_path: Path) -> None:
     storage, backup, again = (tmp_path / name for name in ("storage", "backup", "again"))
-    server = start_server(storage, tiny_en_model.parent)
+    server = start(storage, stub_models)
     client = Client(server, "ann")
     picture = {"avatar": ("me.png", PNG)}
     url, headers = f"{client.url}/user", client.headers
@@ -135,7 +136,7 @@ def test_nobody_else_may_look(tiny_en_model: Path, tmp_path: Path) -> None:
     again.mkdir()
     assert run("restore", str(backup), **path).returncode == 0
     assert exposed(again) == {}
-    assert run("check", **path).stdout == "All is well.\n"
+    assert run("check", **path).stdout == "No problems found.\n"
 
 
 @pytest.mark.usefixtures("_generous")
@@ -159,7 +160,7 @@ def test_a_file_system_without_permissions_is_no_obstacle(
 
     monkeypatch.setattr(Path, "chmod", refuse)
     storage_folder.make_private(storage.root)
-    assert "Other users keep access to storage: Operation not permitted" in caplog.text
+    assert "Other users still have access to storage: Operation not permitted" in caplog.text
 
 
 def test_models_are_for_every_user_of_the_machine(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from tests.support.ffmpeg import quiet_flac, run_ffmpeg
 from tests.support.interleaving import after
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
-from whisper_service.files import ffmpeg
+from whisper_service.files import media
 from whisper_service.files.turns import Turns, next_file
 from whisper_service.tables import File
 
@@ -104,7 +104,7 @@ def test_a_short_clip_does_not_wait_behind_a_long_one(
         thread.join()
         assert is_extracted(clips[0])
 
-    after(monkeypatch, ffmpeg, "probe", upload_meanwhile)
+    after(monkeypatch, media, "probe", upload_meanwhile)
     assert service.worker.extract_once()
     assert is_extracted(long)
     assert clips
@@ -115,7 +115,7 @@ def test_no_file_is_extracted_twice_at_once(
 ) -> None:
     (uuid,) = uploaded(service.register("ann"), SHORT)
     found = []
-    after(monkeypatch, ffmpeg, "probe", lambda: found.append(service.worker.extract_short_once()))
+    after(monkeypatch, media, "probe", lambda: found.append(service.worker.extract_short_once()))
     assert service.worker.extract_once()
     assert is_extracted(uuid)
     assert found == [False]

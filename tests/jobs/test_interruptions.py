@@ -10,7 +10,7 @@ from tests.support.ffmpeg import run_ffmpeg
 from tests.support.jobs import balance, claim, statuses, submit
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
-from whisper_service.jobs import checkpoints, queue
+from whisper_service.jobs import checkpoints, outcomes, queue
 from whisper_service.tables import Checkpoint, Transcription
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.protocol import Transcribed
@@ -27,8 +27,8 @@ def test_twelve_ends_of_the_service_fail_no_job_that_makes_progress(
     submit(service, ann)
     for number in range(12):
         job = claim()
-        queue.save_checkpoint(job, Chunk(number, number + 1), Transcribed("en", []), 176_000)
-        queue.requeue_interrupted()
+        outcomes.save_checkpoint(job, Chunk(number, number + 1), Transcribed("en", []), 176_000)
+        outcomes.requeue_interrupted()
     assert statuses() == ["pending"]
     assert balance() == 1000
 
@@ -39,7 +39,7 @@ def test_ten_ends_of_the_service_without_progress_fail_a_job(service: Service, a
         assert statuses() == ["pending", "pending"]
         claim()
         assert balance() == 1000 - 22
-        queue.requeue_interrupted()
+        outcomes.requeue_interrupted()
         assert balance() == 1000
     assert Transcription.get().error == (
         "The service ended 10 times while this transcription made no progress; "
@@ -51,7 +51,7 @@ def test_ten_ends_of_the_service_without_progress_fail_a_job(service: Service, a
 def test_an_end_in_order_counts_for_nothing(service: Service, ann: Api) -> None:
     submit(service, ann)
     for _ in range(12):
-        queue.put_back(claim())
+        outcomes.put_back(claim())
     assert (Transcription.get().attempts, Transcription.get().idle_starts) == (0, 0)
 
 
@@ -60,9 +60,9 @@ def test_three_crashes_of_the_engine_fail_a_job_whatever_the_service_did(
 ) -> None:
     submit(service, ann)
     for attempt in (1, 2, 3):
-        queue.requeue_interrupted()
+        outcomes.requeue_interrupted()
         job = claim()
-        queue.retry(job.claim)
+        outcomes.retry(job.claim)
         assert Transcription.get().attempts == attempt
     assert statuses() == ["failed"]
     assert balance() == 1000
@@ -101,5 +101,5 @@ def test_a_late_chunk_of_a_deleted_job_is_not_kept(service: Service, ann: Api) -
     (uuid,) = submit(service, ann)
     job = claim()
     ann.call("DELETE", f"/transcribe/{uuid}")
-    queue.save_checkpoint(job, Chunk(0, 9), Transcribed("en", []), 9)
+    outcomes.save_checkpoint(job, Chunk(0, 9), Transcribed("en", []), 9)
     assert not Checkpoint.select().exists()

@@ -29,15 +29,15 @@ from tests.support.harness import SEED, Figure
 from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
-from whisper_service.commands import check
-from whisper_service.config import Auth, Limits
+from whisper_service.config import AuthSettings, LimitsSettings
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import checkpoints, orders, queue
-from whisper_service.jobs.orders import Order
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs import orders, outcomes, queue
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Checkpoint, File, LedgerEntry, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.options import Options
@@ -46,7 +46,7 @@ from whisper_service.whisper.protocol import Transcribed
 STEPS = 50  # of one run, from an empty database
 # A real file, of which no disk waits for every commit.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the folder is its own
-RULES = Auth(bcrypt_cost=4)
+RULES = AuthSettings(bcrypt_cost=4)
 MODELS = [ModelFile(name, Path(name), 1, "1", is_english_only=False) for name in ("tiny", "large")]
 HEARD = Transcript("Hello.", "en", 1.0, [segment(0, 1, "Hello.")])
 PRICES = ["0", "0.07", "1", "1.000001", "2.5", "1000"]
@@ -101,10 +101,10 @@ class Money(RuleBasedStateMachine):
             for row in running_of(user):
                 cost = self.costs[row.uuid, row.claim]
                 self.settled.setdefault(row.uuid, (row.claim, cost))
-            statistics.update(user.uuid, balance, None)
+            statistics.update_user(user.uuid, balance, None)
             assert User.get_by_id(user.id).token_balance == balance
         else:
-            statistics.update(user.uuid, None, Decimal(price))
+            statistics.update_user(user.uuid, None, Decimal(price))
 
     def upload(self, who: int, samples: int) -> None:
         File.create(
@@ -137,8 +137,8 @@ class Money(RuleBasedStateMachine):
         if new or not File.select().exists():
             self.upload(what, new or 16_000)
         file = one_of(File, what)
-        order = Order(model, "auto", formats, Options())
-        orders.submit(User.get_by_id(file.user_id), file.uuid, order, Limits())
+        order = TranscriptionRequest(model, "auto", formats, Options())
+        orders.submit(User.get_by_id(file.user_id), file.uuid, order, LimitsSettings())
 
     @rule(which=CHOICE)
     def claim(self, which: int) -> None:
@@ -170,39 +170,39 @@ class Money(RuleBasedStateMachine):
         self.count("make progress")
         if not having("processing"):
             self.claim(which)
-        running = [job for job in self.jobs if queue.is_wanted(job)]
+        running = [job for job in self.jobs if outcomes.is_wanted(job)]
         if running:
             job = running[which % len(running)]
             done = transcribed(job)
             stop = min(job.samples, done + samples)
             if stop > done:
-                queue.save_checkpoint(job, Chunk(done, stop), Transcribed("en", []), job.samples)
+                outcomes.save_checkpoint(job, Chunk(done, stop), Transcribed("en", []), job.samples)
 
     @rule(which=CHOICE)
     def complete(self, which: int) -> None:
         self.count("complete")
-        self.end(which, lambda job: queue.complete(job, HEARD))
+        self.end(which, lambda job: outcomes.complete(job, HEARD))
 
     @rule(which=CHOICE)
     def fail(self, which: int) -> None:
         self.count("fail")
-        self.end(which, lambda job: queue.fail(job, "It broke"))
+        self.end(which, lambda job: outcomes.fail(job, "It broke"))
 
     @rule(which=CHOICE)
     def put_back(self, which: int) -> None:
         self.count("put back")
-        self.end(which, queue.put_back)
+        self.end(which, outcomes.put_back)
 
     @rule(which=CHOICE)
     def retry(self, which: int) -> None:
         self.count("retry")
-        self.end(which, lambda job: queue.retry(job.claim))
+        self.end(which, lambda job: outcomes.retry(job.claim))
 
     def end(self, which: int, how: Callable[[Job], None]) -> None:
         """End a job, mostly one that runs: a worker may be late to speak up."""
         if not having("processing"):
             self.claim(which)
-        running = [job for job in self.jobs if queue.is_wanted(job)]
+        running = [job for job in self.jobs if outcomes.is_wanted(job)]
         among = running if running and which % 4 else self.jobs
         if among:
             how(among[which % len(among)])
@@ -211,7 +211,7 @@ class Money(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.count("restart")
-        queue.requeue_interrupted()
+        outcomes.requeue_interrupted()
 
     @precondition(lambda _: Transcription.select().exists())
     @rule(which=CHOICE)
@@ -241,7 +241,7 @@ class Money(RuleBasedStateMachine):
         row = Transcription.get(Transcription.status == "processing")
         before = self.spent_before(row)
         self.deleted[row.uuid] = {before, before + self.share_of(row)}
-        other = threading.Thread(target=in_thread, args=(queue.retry, row.claim))
+        other = threading.Thread(target=in_thread, args=(outcomes.retry, row.claim))
         other.start()
         orders.delete(User.get_by_id(row.user_id), row.uuid)
         other.join(10)
@@ -268,7 +268,7 @@ class Money(RuleBasedStateMachine):
 
     @invariant()
     def ledger_adds_up(self) -> None:
-        assert check.wrong_balances() == []
+        assert billing.find_wrong_balances() == []
         assert not User.select().where(User.token_balance < 0).exists()
 
     @invariant()
@@ -295,8 +295,9 @@ def running_of(user: User) -> list[Transcription]:
 
 def transcribed(what: Job | Transcription) -> int:
     """Add up the samples that the checkpoints of a job or transcription cover."""
-    of = checkpoints.matching(Checkpoint, checkpoints.key(what))
-    return sum(row.stop - row.start for row in Checkpoint.select().where(*of))
+    key = what.key if isinstance(what, Job) else TranscriptKey.of(what)
+    rows = Checkpoint.select().where(*key.matching(Checkpoint))
+    return sum(row.stop - row.start for row in rows)
 
 
 def one_of(table: Any, which: int) -> Any:
@@ -360,7 +361,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "a refund is not written down": (billing, "refund", refund_unwritten),
     "a second is rounded down": (billing, "cost", lambda samples, _: samples // 16_000),
     "what ended can end again": (
-        queue,
+        outcomes,
         "_running",
         lambda claim: Transcription.select().where(Transcription.claim == claim),
     ),

@@ -10,8 +10,8 @@ from tests.support.jobs import balance, claim, statuses, submit
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from whisper_service import billing, db
-from whisper_service.jobs import queue
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs import outcomes, queue
+from whisper_service.jobs.job import Job
 from whisper_service.tables import LedgerEntry, StoredTranscript, Transcription, User
 from whisper_service.transcripts.transcript import Transcript
 
@@ -45,7 +45,7 @@ def test_formats_share_a_run_and_each_is_paid(service: Service, ann: Api) -> Non
     assert queue.claim_next() is None
     assert statuses() == ["processing"] * 3
     assert balance() == 1000 - 33
-    queue.complete(job, HEARD)
+    outcomes.complete(job, HEARD)
     assert statuses() == ["completed"] * 3
     assert StoredTranscript.select().count() == 1
     assert balance() == 1000 - 33
@@ -56,7 +56,7 @@ def test_a_later_request_joins_what_still_waits(service: Service, ann: Api) -> N
     submit(service, ann, language="en")
     submit(service, ann, format="srt")
     first, second = claim(), claim()
-    assert [first.language, second.language] == ["auto", "en"]
+    assert [first.key.language, second.key.language] == ["auto", "en"]
     assert queue.claim_next() is None
     assert {
         row.claim for row in Transcription.select().where(Transcription.language == "auto")
@@ -71,7 +71,7 @@ def test_what_the_balance_does_not_cover_fails(service: Service, ann: Api) -> No
     assert statuses() == ["processing", "processing", "failed"]
     failed = Transcription.get(Transcription.status == "failed")
     assert failed.error == "Insufficient token balance. Required: 11, Available: 3"
-    queue.fail(job, "Something broke")
+    outcomes.fail(job, "Something broke")
     assert balance() == 25
 
 
@@ -86,7 +86,7 @@ def test_a_queue_of_paupers_does_not_hold_up_the_next(service: Service, ann: Api
 
 def test_a_failure_gives_the_tokens_back(service: Service, ann: Api) -> None:
     submit(service, ann, format=["srt", "vtt"])
-    queue.fail(claim(), "Something broke")
+    outcomes.fail(claim(), "Something broke")
     assert statuses() == ["failed", "failed"]
     assert balance() == 1000
 
@@ -94,7 +94,7 @@ def test_a_failure_gives_the_tokens_back(service: Service, ann: Api) -> None:
 def test_a_stop_in_order_costs_no_attempt(service: Service, ann: Api) -> None:
     submit(service, ann)
     for _ in range(5):
-        queue.put_back(claim())
+        outcomes.put_back(claim())
     assert statuses() == ["pending"]
     assert Transcription.get().attempts == 0
     assert balance() == 1000
@@ -103,12 +103,12 @@ def test_a_stop_in_order_costs_no_attempt(service: Service, ann: Api) -> None:
 def test_a_late_result_of_a_lost_run_changes_nothing(service: Service, ann: Api) -> None:
     submit(service, ann)
     lost = claim()
-    queue.requeue_interrupted()
+    outcomes.requeue_interrupted()
     again = claim()
-    queue.complete(lost, HEARD)
-    queue.fail(lost, "late")
+    outcomes.complete(lost, HEARD)
+    outcomes.fail(lost, "late")
     assert statuses() == ["processing"]
-    queue.complete(again, HEARD)
+    outcomes.complete(again, HEARD)
     assert statuses() == ["completed"]
     assert balance() == 1000 - 11
 
@@ -119,7 +119,7 @@ def test_the_ledger_refuses_a_second_charge_or_refund(service: Service, ann: Api
     user = User.get()
     with pytest.raises(peewee.IntegrityError), db.write_transaction():
         billing.charge(user.id, uuid, job.claim, 11)
-    queue.fail(job, "Something broke")
+    outcomes.fail(job, "Something broke")
     with pytest.raises(peewee.IntegrityError), db.write_transaction():
         billing.refund(uuid, job.claim)
     assert balance() == 1000
@@ -141,4 +141,4 @@ def test_a_job_is_claimed_once(service: Service, ann: Api) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({job.file_uuid for job in won}) == len(won) == 3
+    assert len({job.key.file_uuid for job in won}) == len(won) == 3

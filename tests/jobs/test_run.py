@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from tests.support.engine import segment
-from whisper_service.jobs.queue import Job
-from whisper_service.jobs.run import BLOCK, FIND_SPEECH, SAMPLE_RATE, TRANSCRIBE, Run, Task
+from whisper_service.audio import FRAME_SAMPLES, SAMPLE_RATE
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, TRANSCRIBE, Run, Task
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Word
 from whisper_service.whisper import protocol
-from whisper_service.whisper.chunking import FRAME, Chunk
+from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.options import Options
 from whisper_service.whisper.protocol import (
     Failed,
@@ -33,15 +35,15 @@ SPEECH = [1.0 if 310 <= frame < 620 or 1550 <= frame < 1920 else 0.0 for frame i
 
 
 def make(language: str = "en", saved: dict[Chunk, Transcribed] | None = None) -> Run:
-    job = Job("claim", 1, "file", "model", "1", language, SAMPLES)
+    job = Job("claim", 1, TranscriptKey("file", "model", "1", language, ""), SAMPLES)
     return Run(job, language, 14, saved or {}, engines=2)
 
 
 def find_speech(run: Run) -> None:
-    for task in [run.take() for _ in range(BLOCKS)]:
+    for task in [run.next_task() for _ in range(BLOCKS)]:
         assert task.do == FIND_SPEECH
-        first, last = task.chunk.start // FRAME, -(-task.chunk.stop // FRAME)
-        run.give(task, SpeechFound(SPEECH[first:last]))
+        first, last = task.chunk.start // FRAME_SAMPLES, -(-task.chunk.stop // FRAME_SAMPLES)
+        run.complete(task, SpeechFound(SPEECH[first:last]))
 
 
 def answer(task: Task, text: str, language: str = "en") -> Transcribed:
@@ -52,9 +54,12 @@ def answer(task: Task, text: str, language: str = "en") -> Transcribed:
 def test_speech_is_looked_for_in_blocks_at_once() -> None:
     run = make()
     assert run.ready == BLOCKS
-    tasks = [run.take() for _ in range(BLOCKS)]
+    tasks = [run.next_task() for _ in range(BLOCKS)]
     assert [task.do for task in tasks] == [FIND_SPEECH] * 2
-    assert [task.chunk for task in tasks] == [Chunk(0, BLOCK), Chunk(BLOCK, SAMPLES)]
+    assert [task.chunk for task in tasks] == [
+        Chunk(0, BLOCK_SAMPLES),
+        Chunk(BLOCK_SAMPLES, SAMPLES),
+    ]
     assert run.ready == 0
     assert not run.is_complete
 
@@ -62,10 +67,10 @@ def test_speech_is_looked_for_in_blocks_at_once() -> None:
 def test_chunks_come_back_in_any_order_with_their_own_times() -> None:
     run = make()
     find_speech(run)
-    first, second = run.take(), run.take()
-    run.give(second, answer(second, " world."))
+    first, second = run.next_task(), run.next_task()
+    run.complete(second, answer(second, " world."))
     assert not run.is_complete
-    run.give(first, answer(first, " Hello"))
+    run.complete(first, answer(first, " Hello"))
     assert run.is_complete
     transcript = run.transcript()
     assert transcript.text == "Hello world."
@@ -81,21 +86,21 @@ def test_the_language_is_detected_once_in_the_longest_chunk() -> None:
     run = make("auto")
     find_speech(run)
     assert run.ready == 1
-    longest = run.take()
+    longest = run.next_task()
     assert longest.chunk.start > 40 * 16_000
     assert run.language == "auto"
-    run.give(longest, answer(longest, " Welt.", "de"))
-    other = run.take()
+    run.complete(longest, answer(longest, " Welt.", "de"))
+    other = run.next_task()
     assert run.language == "de"
-    run.give(other, answer(other, " Hallo", "de"))
+    run.complete(other, answer(other, " Hallo", "de"))
     transcript = run.transcript()
     assert (transcript.language, transcript.text) == ("de", "Hallo Welt.")
 
 
 def test_silence_is_an_empty_transcript() -> None:
     run = make("auto")
-    for task in [run.take() for _ in range(BLOCKS)]:
-        run.give(task, SpeechFound([0.0] * 2048))
+    for task in [run.next_task() for _ in range(BLOCKS)]:
+        run.complete(task, SpeechFound([0.0] * 2048))
     assert run.is_complete
     assert run.transcript().segments == []
 
@@ -103,15 +108,15 @@ def test_silence_is_an_empty_transcript() -> None:
 def test_what_was_saved_is_not_done_again() -> None:
     run = make("auto")
     find_speech(run)
-    done = run.take()
+    done = run.next_task()
     saved = {done.chunk: answer(done, " world.", "de")}
     again = make("auto", saved)
     find_speech(again)
     assert again.ready == 1
-    left = again.take()
+    left = again.next_task()
     assert left.chunk != done.chunk
     assert again.language == "de"
-    again.give(left, answer(left, " Hello", "de"))
+    again.complete(left, answer(left, " Hello", "de"))
     assert again.transcript().text == "Hello world."
 
 

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from tests.support.jobs import statuses
 from tests.support.service import Service
 from whisper_service import ids
+from whisper_service.audio import FRAME_SAMPLES, seconds_of
 from whisper_service.db import write_transaction
 from whisper_service.jobs import queue
-from whisper_service.jobs.queue import Job
-from whisper_service.jobs.run import BLOCK, FIND_SPEECH, SAMPLE_RATE, Run
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
 from whisper_service.jobs.scheduler import Assignment, Scheduler
 from whisper_service.tables import File, Transcription, User
-from whisper_service.whisper.chunking import FRAME
 from whisper_service.whisper.protocol import SpeechFound, Transcribed
 
 HOUR = 3600 * 16_000
@@ -65,14 +65,14 @@ def serve(scheduler: Scheduler, tasks: int) -> list[str]:
         if assignment is None:
             break
         complete(scheduler, assignment)
-        files.append(assignment.run.job.file_uuid)
+        files.append(assignment.run.job.key.file_uuid)
     return files
 
 
 def complete(scheduler: Scheduler, assignment: Assignment) -> None:
     """Answer a task: speech all along, and no words in it."""
     run, task = assignment.run, assignment.task
-    frames = -(-(task.chunk.stop - task.chunk.start) // FRAME)
+    frames = -(-(task.chunk.stop - task.chunk.start) // FRAME_SAMPLES)
     found, nothing = SpeechFound([1.0] * frames), Transcribed("en", [])
     scheduler.complete_task(run, task, found if task.do == FIND_SPEECH else nothing)
 
@@ -163,7 +163,7 @@ def test_a_job_that_cannot_start_does_not_hold_up_the_next(
     second = enqueue("ann", CLIP)
     taken = Scheduler(2, start).next_task(0)
     assert taken
-    assert taken.run.job.file_uuid == second
+    assert taken.run.job.key.file_uuid == second
 
 
 @given(st.lists(st.lists(st.integers(1, 600), min_size=1, max_size=3), min_size=2, max_size=2))
@@ -184,6 +184,6 @@ def test_nobody_who_waits_falls_behind_by_more_than_two_tasks(
         complete(scheduler, assignment)
         busy = {run.job.user_id for run in scheduler._runs} | set(queue.waiting())
         if len(busy) == 2:
-            assert abs(served[1] - served[2]) <= 2 * BLOCK / SAMPLE_RATE
+            assert abs(served[1] - served[2]) <= 2 * seconds_of(BLOCK_SAMPLES)
     assert len(statuses()) == sum(map(len, lengths))
     assert set(statuses()) == {"processing"}

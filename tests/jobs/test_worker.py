@@ -1,7 +1,6 @@
 """The steps of the worker, and its threads."""
 
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tests.support.service import Api, Service
 from whisper_service import config
 from whisper_service.config import Config
 from whisper_service.errors import Cancelled, ServiceError
-from whisper_service.files import ffmpeg
+from whisper_service.files import transcoding
 from whisper_service.jobs.worker import Worker
 from whisper_service.tables import Checkpoint, File, StoredTranscript, Transcription, User
 from whisper_service.whisper.engine import EngineCrashed
@@ -46,7 +45,7 @@ def test_a_converted_file_has_its_copies_and_no_original(service: Service) -> No
     assert service.storage.original(uuid).read_bytes() == (DATA / "jfk.wav").read_bytes()
     assert service.convert_once()
     assert not service.storage.original(uuid).exists()
-    assert ffmpeg.count_samples(service.storage.speech(uuid)) == 176_000
+    assert transcoding.count_samples(service.storage.speech(uuid)) == 176_000
     file = File.get()
     assert (file.status, file.samples, file.content_type) == ("ready", 176_000, "audio/mpeg")
     assert file.size_bytes == service.storage.converted(uuid).stat().st_size
@@ -120,7 +119,7 @@ def test_an_answer_that_makes_no_transcript_fails_the_job(service: Service) -> N
     service.transcribe(Confused())
     assert ann.get(f"/transcribe/{uuid}")["error"] == "Internal error"
     assert balance() == 1000
-    assert service.worker._scheduler._busy == 0
+    assert service.worker.runner.scheduler._busy == 0
 
 
 def test_a_recording_that_kills_the_engine_fails_after_three_tries(service: Service) -> None:
@@ -196,25 +195,22 @@ def test_a_crash_keeps_the_chunks_that_were_done(service: Service, tmp_path: Pat
     assert Checkpoint.select().count() == 0
 
 
-def test_an_engine_without_work_gives_its_memory_back(
-    settings: Config, service: Service, tiny_en_model: Path
-) -> None:
+def test_an_engine_without_work_gives_its_memory_back(settings: Config, service: Service) -> None:
+    closed = threading.Event()
+
+    class Closing(FakeEngine):
+        def close(self) -> None:
+            closed.set()
+
     worker = Worker(
-        replace(settings, worker=config.Worker(jobs=1, idle_seconds=1)), service.storage
+        replace(settings, worker=config.WorkerSettings(jobs=1, idle_seconds=1)), service.storage
     )
-    ann = service.register()
-    submit(service, ann, DATA / "austen-0880.wav")
+    worker.engines = [Closing()]  # type: ignore[list-item]
     worker.start()
-    (engine,) = worker.engines
-    deadline = time.monotonic() + 30
-    while statuses() != ["completed"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert engine.is_loaded
-    while engine.is_loaded:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    worker.stop()
+    try:
+        assert closed.wait(30)
+    finally:
+        worker.stop()
 
 
 def test_the_threads_do_the_work_and_stop(service: Service) -> None:

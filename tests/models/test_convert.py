@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support.models import ctranslate2_file, tensors_of, variables
-from whisper_service.models import ggml
+from whisper_service.models import architecture, ggml
 from whisper_service.models.ct2 import mel, vocabulary
 from whisper_service.models.ct2.convert import convert
 
@@ -19,7 +19,7 @@ def test_every_variable_lands_in_its_tensor(small_model, tokenizer, tmp_path):
     with path.open("wb") as file:
         convert(small_model, tokenizer, file)
     header = ggml.check(path)
-    assert header == ggml.Header(51864, 1500, 64, 1, 1, 448, 64, 1, 1, 80, 1)
+    assert header == architecture.Header(51864, 1500, 64, 1, 1, 448, 64, 1, 1, 80, 1)
     found, source = tensors_of(path, header), variables()
     fused = {
         "encoder.blocks.0.attn": ("encoder/layer_0/self_attention/linear_0", "query key value"),

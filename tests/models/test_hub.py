@@ -147,7 +147,7 @@ def test_a_second_download_at_the_same_time_is_refused(get, models_folder):
     command = [sys.executable, "-c", holder, str(models_folder / "ggml-x.bin")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(CommandError, match=r"Another process is getting ggml-x\.bin already"):
+        with pytest.raises(CommandError, match=r"is already downloading ggml-x\.bin"):
             get()
         other.communicate()
     assert get() == CONTENT
@@ -189,7 +189,7 @@ def test_a_disk_that_fills_up_is_reported_and_left_empty(model_hub, models_folde
 
 
 def test_an_unknown_model_is_reported_with_the_known_ones(models_folder):
-    with pytest.raises(CommandError, match=r"no model ggml-huge; there are: tiny, tiny\.en, base"):
+    with pytest.raises(CommandError, match=r"ggml-huge\. Known models: tiny, tiny\.en, base"):
         fetch.fetch("ggml-huge", models_folder)
 
 
@@ -198,7 +198,7 @@ def test_a_model_that_is_there_is_kept(name, tiny_en_model, model_hub, monkeypat
     monkeypatch.setenv(hub.HUB_VARIABLE, model_hub.url)
     assert fetch.fetch(name, tiny_en_model.parent) == tiny_en_model
     fetch.fetch_starter(tiny_en_model.parent)
-    assert capsys.readouterr().err == "ggml-tiny.en.bin is there already\n"
+    assert capsys.readouterr().err == "ggml-tiny.en.bin exists already\n"
     assert model_hub.asked == []
 
 
@@ -207,7 +207,7 @@ def test_a_failed_download_is_reported_in_one_line(model_hub, models_folder, mon
     model_hub.status = 404
     with pytest.raises(CommandError) as caught:
         fetch.fetch("small", models_folder)
-    assert str(caught.value) == "ggml-small cannot be had: the model hub answered 404"
+    assert str(caught.value) == "ggml-small cannot be downloaded: the model hub answered 404"
     assert listing(models_folder) == {}
 
 

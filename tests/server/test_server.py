@@ -13,15 +13,13 @@ import webvtt
 
 from tests.support.database import rows
 from tests.support.ffmpeg import run_ffmpeg
+from tests.support.harness import start
 from tests.support.live import TIMEOUT, Client, LiveServer, start_server
 from tests.support.paths import DATA
 from tests.support.processes import children, is_running
 from tests.support.speech import WORDS, word_error_rate
 from tests.support.waiting import until
-from whisper_service.config import Config
-from whisper_service.config import Models as ModelsSettings
-from whisper_service.config import Server as ServerSettings
-from whisper_service.config import Storage as StorageSettings
+from whisper_service.config import Config, ModelsSettings, ServerSettings, StorageSettings
 from whisper_service.errors import CommandError
 from whisper_service.server.server import Server
 
@@ -107,8 +105,8 @@ def test_a_damaged_model_harms_nothing_else(tiny_en_model: Path, tmp_path: Path)
     assert server.stop() == 0
 
 
-def test_a_start_sweeps_what_a_killed_process_left(tiny_en_model: Path, tmp_path: Path) -> None:
-    server = start_server(tmp_path, tiny_en_model.parent)
+def test_a_start_sweeps_what_a_killed_process_left(stub_models: Path, tmp_path: Path) -> None:
+    server = start(tmp_path, stub_models)
     client = Client(server, "ann")
     uuid = client.upload(DATA / "austen-0880.wav")
     (transcription,) = client.transcribe(uuid)
@@ -121,7 +119,7 @@ def test_a_start_sweeps_what_a_killed_process_left(tiny_en_model: Path, tmp_path
     temporary, avatar = tmp_path / "tmp" / ("0" * 32), tmp_path / "avatars" / f"{'0' * 32}.png"
     for path in (orphan / "original", unneeded, temporary, avatar):
         path.write_bytes(b"x")
-    server = start_server(tmp_path, tiny_en_model.parent)
+    server = start(tmp_path, stub_models)
     assert server.stop() == 0
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -135,7 +133,7 @@ def test_recordings_without_their_database_are_not_swept(stub_models: Path, tmp_
         storage=StorageSettings(path=tmp_path),
         models=ModelsSettings(path=stub_models),
     )
-    with pytest.raises(CommandError, match="holds recordings but no service.db"):
+    with pytest.raises(CommandError, match="holds recordings, but service.db is missing"):
         Server(config).__enter__()
     assert recording.exists()
 
@@ -160,7 +158,8 @@ def test_deleting_a_running_job_frees_the_processor(
     client.call("DELETE", f"/transcribe/{uuid}")
     # Much less than the eleven minutes of speech take.
     until(lambda: not any(map(is_running, engines_of(live_server))), 20)
-    assert client.call("GET", "/user")["token_balance"] == 1000
+    # What was transcribed until then is paid: a few chunks at most.
+    assert client.call("GET", "/user")["token_balance"] > 1000 - 300
     (next_one,) = client.transcribe(client.upload(DATA / "jfk.wav"))
     assert client.wait(next_one)["status"] == "completed"
 
@@ -171,7 +170,7 @@ def engines_of(server: LiveServer) -> list[int]:
 
 def test_events_come_as_things_happen(live_server: LiveServer, tmp_path: Path) -> None:
     client = Client(live_server, "follower")
-    run_ffmpeg("-stream_loop", "20", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
+    run_ffmpeg("-stream_loop", "9", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
     (uuid,) = client.transcribe(client.upload(tmp_path / "talk.mp3"))
     url = f"{client.url}/transcribe/{uuid}/events"
     seen = []
@@ -185,4 +184,4 @@ def test_events_come_as_things_happen(live_server: LiveServer, tmp_path: Path) -
     shares = [answer["progress"] for answer in answers if answer["status"] == "processing"]
     assert len(shares) >= 5
     assert shares == sorted(shares)
-    assert all(now != "completed" for _, now in seen[:3]), "it was not told at the end alone"
+    assert all(now != "completed" for _, now in seen[:3]), "the events came only at the end"

@@ -142,7 +142,7 @@ def conform(world: World, number: int, only: str = "") -> dict[tuple[str, bool],
     transcription finds that it was done meanwhile.
     """
     worker: Any = world.service.worker
-    worker.wait_for_news = lambda _seconds: world.service.work() or True
+    worker.changes.wait_for_change = lambda _seconds: world.service.work() or True
     contents = [b"junk", world.picture, OTHER, RECORDING]
     schemathesis.openapi.format("binary", st.sampled_from(contents))
     statuses: dict[tuple[str, bool], list[int]] = {}

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from whisper_service.audio import FRAME_SAMPLES
 from whisper_service.transcripts.transcript import Segment
-from whisper_service.whisper.chunking import FRAME
 from whisper_service.whisper.protocol import Answer, FindSpeech, Request, SpeechFound, Transcribed
 from whisper_service.whisper.vad import LEAD
 
@@ -28,7 +28,7 @@ class FakeEngine:
     ) -> Answer:
         length = len(request.samples) // 2
         if isinstance(request, FindSpeech):
-            return SpeechFound([1.0] * ((length - LEAD) // FRAME))
+            return SpeechFound([1.0] * ((length - LEAD) // FRAME_SAMPLES))
         self.calls.append((model.name, request.language))
         self.act()
         heard = "en" if request.language == "auto" else request.language

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from whisper_service.files import ffmpeg
+from whisper_service.files import ffmpeg, media, transcoding
 
 
 def run_ffmpeg(*arguments: str | Path) -> None:
@@ -23,8 +23,8 @@ def quiet_flac(path: Path, seconds: int, *, claimed_seconds: int | None = None) 
     return path
 
 
-def convert(source: Path, folder: Path, seconds: int = 60) -> tuple[ffmpeg.Media, int]:
-    kind = ffmpeg.probe(source)
-    samples = ffmpeg.extract(source, kind, folder / "speech.wav", seconds, lambda: True)
-    ffmpeg.encode(source, kind, folder / "converted", seconds, lambda: True)
+def convert(source: Path, folder: Path, seconds: int = 60) -> tuple[media.Media, int]:
+    kind = media.probe(source)
+    samples = transcoding.extract(source, kind, folder / "speech.wav", seconds, lambda: True)
+    transcoding.encode(source, kind, folder / "converted", seconds, lambda: True)
     return kind, samples

@@ -2,19 +2,20 @@
 
 from pathlib import Path
 
-from whisper_service.files import ffmpeg
-from whisper_service.jobs.queue import Job
+from whisper_service.files import transcoding
+from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import Run
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.whisper.engine import Engine
 
 
 def hear(engine: Engine, model: Path, wav: Path, language: str = "en") -> Transcript:
     """Transcribe a WAV of 16 kHz, mono, s16le."""
-    job = Job("", 0, "", "", "", language, ffmpeg.count_samples(wav))
+    job = Job("", 0, TranscriptKey("", "", "", language, ""), transcoding.count_samples(wav))
     run = Run(job, language, 14, {}, engines=1)
     while not run.is_complete:
-        task = run.take()
+        task = run.next_task()
         request = task.request(wav, run.language, threads=2)
-        run.give(task, engine.ask(model, request, 60, lambda: True))
+        run.complete(task, engine.ask(model, request, 60, lambda: True))
     return run.transcript()

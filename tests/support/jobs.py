@@ -6,7 +6,7 @@ from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from whisper_service import db
 from whisper_service.jobs import queue
-from whisper_service.jobs.queue import Job
+from whisper_service.jobs.job import Job
 from whisper_service.tables import Transcription, User
 
 JFK = DATA / "jfk.wav"  # 11 seconds, so 11 tokens

@@ -6,39 +6,38 @@ from pathlib import Path
 
 import numpy as np
 
-from whisper_service.models import ggml
+from whisper_service.models import architecture, ggml
 
 
 def tensors_of(path, header):
     """Read the data of every tensor of a float16 file, in PyTorch's shapes."""
     content, found = path.read_bytes(), {}
-    for name, tensor in ggml.expected_tensors(header).items():
+    for name, tensor in architecture.expected_tensors(header).items():
         head = struct.pack("<3i", len(tensor.dims), len(name), tensor.kind)
         head += struct.pack(f"<{len(tensor.dims)}i", *tensor.dims) + name.encode()
         start = content.index(head) + len(head)
-        dtype = {ggml.F32: "<f4", ggml.F16: "<f2"}[tensor.kind]
+        dtype = {architecture.F32: "<f4", architecture.F16: "<f2"}[tensor.kind]
         values = np.frombuffer(content[start : start + tensor.size], dtype)
         found[name] = values.reshape(tensor.dims[::-1])
     return found
 
 
-LARGE_V3 = ggml.Header(51866, 1500, 1280, 20, 32, 448, 1280, 20, 32, 128, 1)
-TINY = ggml.Header(51865, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 1)
+LARGE_V3 = architecture.Header(51866, 1500, 1280, 20, 32, 448, 1280, 20, 32, 128, 1)
+TINY = architecture.Header(51865, 1500, 384, 6, 4, 448, 384, 6, 4, 80, 1)
 TINY_EN = replace(TINY, n_vocab=51864)
 
 
-def write_sparse(path: Path, header: ggml.Header) -> list[int]:
+def write_sparse(path: Path, header: architecture.Header) -> list[int]:
     """Write a model with holes for its data; returns where each tensor's header begins."""
     places = []
     with path.open("wb") as file:
-        file.write(header.to_bytes())
+        ggml.write_header(file, header)
         file.write(struct.pack("<2i", header.n_mels, ggml.MEL_FFT_BINS))
         file.seek(header.n_mels * ggml.MEL_FFT_BINS * 4, 1)
         file.write(struct.pack("<i", 50257) + struct.pack("<i3s", 3, b"abc") * 50257)
-        for name, tensor in ggml.expected_tensors(header).items():
+        for name, tensor in architecture.expected_tensors(header).items():
             places.append(file.tell())
-            file.write(struct.pack("<3i", len(tensor.dims), len(name), tensor.kind))
-            file.write(struct.pack(f"<{len(tensor.dims)}i", *tensor.dims) + name.encode())
+            ggml.write_tensor(file, name, tensor)
             file.seek(tensor.size, 1)
         file.truncate(file.tell())
     return places

@@ -112,10 +112,10 @@ class Service:
 def settings_in(folder: Path, models: Path) -> Config:
     """Return settings of a service that keeps everything below a folder."""
     return Config(
-        server=config.Server(port=0),
-        storage=config.Storage(path=folder / "storage", max_upload_bytes=1024**2),
-        models=config.Models(path=models),
-        auth=config.Auth(bcrypt_cost=4),
+        server=config.ServerSettings(port=0),
+        storage=config.StorageSettings(path=folder / "storage", max_upload_bytes=1024**2),
+        models=config.ModelsSettings(path=models),
+        auth=config.AuthSettings(bcrypt_cost=4),
     )
 
 

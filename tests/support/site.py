@@ -16,6 +16,7 @@ from tests.support.models import TINY
 from tests.support.recordings import as_wav
 from tests.support.service import PASSWORD
 from tests.support.waiting import INTERVAL, until
+from whisper_service.models import ggml
 
 TOKENS = 1_000_000
 MODEL = "ggml-unheard"  # no weights: the fake engine reads none
@@ -48,7 +49,8 @@ class Site:
         self._more = {**QUICK, **environ}
         self._models = folder / "models"
         self._models.mkdir(parents=True)
-        (self._models / f"{MODEL}.bin").write_bytes(TINY.to_bytes())
+        with (self._models / f"{MODEL}.bin").open("wb") as file:
+            ggml.write_header(file, TINY)
         self._url = ""
         self._is_up = threading.Event()
         self._server: LiveServer | None = None

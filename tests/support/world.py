@@ -16,7 +16,7 @@ from tests.support.ffmpeg import run_ffmpeg
 from tests.support.paths import DATA
 from tests.support.service import Service
 from whisper_service import db
-from whisper_service.tables import ApiToken, Transcription, User
+from whisper_service.tables import ApiKey, Transcription, User
 from whisper_service.web.limits import FailedLoginLimiter, RateLimit
 
 RECORDING = (DATA / "austen-0880.wav").read_bytes()
@@ -96,7 +96,7 @@ class World:
         self.uuids = {
             "file": self.files,
             "transcribe": [row.uuid for row in Transcription.select()],
-            "token": [row.uuid for row in ApiToken.select()],
+            "token": [row.uuid for row in ApiKey.select()],
             "user": [row.uuid for row in User.select()],
             "avatar": [row.avatar_uuid for row in User.select() if row.avatar_uuid],
         }

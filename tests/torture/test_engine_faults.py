@@ -13,7 +13,7 @@ from tests.support.load import Kind, Plan, Result, loaded
 from tests.support.recordings import sound
 from tests.support.site import TOKENS, Client, Site
 from tests.support.waiting import until
-from whisper_service.jobs.queue import MAX_ATTEMPTS
+from whisper_service.jobs.outcomes import MAX_ATTEMPTS
 
 HANG_SECONDS = "2"  # until an engine is given up
 GIVEN_UP = "The transcription was interrupted 3 times and is not tried again"

@@ -182,7 +182,7 @@ class Attack:
         assert rows(self.site.storage, "SELECT count(*) FROM file") == [(len(self.files),)]
         assert not list((self.site.storage / "tmp").iterdir())
         done = run("check", WHISPER_SERVICE_STORAGE_PATH=str(self.site.storage))
-        assert done.stdout == "All is well.\n", done.stdout
+        assert done.stdout == "No problems found.\n", done.stdout
 
 
 def attack(folder: Path, long: bytes, *stages: str, broken: str = "") -> Attack:

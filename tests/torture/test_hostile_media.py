@@ -15,12 +15,13 @@ import pytest
 
 from tests.support.harness import FULL, Figure, assert_caught, scale, seeded
 from tests.support.traps import SECRET, write_bombs, write_secret, write_slow, write_traps
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import ServiceError
-from whisper_service.files import ffmpeg
+from whisper_service.files import ffmpeg, media, transcoding
 
 IN_OPEN = 0x20  # linux/inotify.h
 MAX_SECONDS = 60
-CAP = 4 * (MAX_SECONDS + 2) * ffmpeg.SAMPLE_RATE
+CAP = 4 * (MAX_SECONDS + 2) * SAMPLE_RATE
 REFUSED_SECONDS = 2 if FULL else 20
 BOMB_SECONDS = 15 if FULL else 60
 
@@ -85,9 +86,9 @@ def convert(source: Path) -> tuple[str, float]:
     speech, copy = source.with_suffix(".speech"), source.with_suffix(".copy")
     begun = time.monotonic()
     try:
-        kind = ffmpeg.probe(source)
-        ffmpeg.extract(source, kind, speech, MAX_SECONDS, lambda: True)
-        ffmpeg.encode(source, kind, copy, MAX_SECONDS, lambda: True)
+        kind = media.probe(source)
+        transcoding.extract(source, kind, speech, MAX_SECONDS, lambda: True)
+        transcoding.encode(source, kind, copy, MAX_SECONDS, lambda: True)
         ended = "converted"
     except ServiceError as error:
         ended = str(error)
@@ -161,7 +162,7 @@ def run_unguarded(path: Path, arguments: list[str], *_: Any) -> tuple[int, str]:
 def test_the_attack_detects_an_unguarded_ffmpeg(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffmpeg, "_run", run_unguarded)
+    monkeypatch.setattr(ffmpeg, "run", run_unguarded)
     assert_caught(lambda: attack(tmp_path / "traps", 40))
 
 
@@ -171,7 +172,7 @@ def test_the_attack_detects_an_unguarded_ffmpeg(
 def test_the_signs_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, sign: str
 ) -> None:
-    monkeypatch.setattr(ffmpeg, "_run", run_unguarded)
+    monkeypatch.setattr(ffmpeg, "run", run_unguarded)
     with guarded(tmp_path / "traps") as (openings, ear):
         write_traps(tmp_path / "traps", ear.url)
         assert not openings.happened()
@@ -182,8 +183,8 @@ def test_the_signs_show(
 def test_the_attack_detects_output_without_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffmpeg, "_limit", lambda _: ["-t", "600", "-y"])
-    monkeypatch.setattr(ffmpeg, "_limits", lambda *_: ffmpeg.Limits())
-    monkeypatch.setattr(ffmpeg.ClaimedLength, "is_far_beyond", lambda *_: False)
+    monkeypatch.setattr(transcoding, "_length_limit", lambda _: ["-t", "600", "-y"])
+    monkeypatch.setattr(transcoding, "_limits", lambda *_: transcoding.LimitsSettings())
+    monkeypatch.setattr(media.ClaimedLength, "is_far_beyond", lambda *_: False)
     slow = write_slow(tmp_path)
     assert_caught(lambda: convert(slow))

@@ -156,7 +156,7 @@ def attack(folder: Path, rounds: int) -> Counter[str]:
     storage = Storage(site.storage)
     db.open_database(storage.database)
     try:
-        assert list(check.problems(storage)) == []
+        assert list(check.find_problems(storage)) == []
     finally:
         db.database.close()
     return attack.statuses

@@ -103,7 +103,7 @@ def audit(folder: Path, promises: Promises) -> None:
     storage = Storage(folder)
     db.open_database(storage.database)
     try:
-        assert list(check.problems(storage)) == []
+        assert list(check.find_problems(storage)) == []
     finally:
         db.database.close()
     audit_files(storage, promises)

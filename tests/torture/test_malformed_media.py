@@ -16,20 +16,21 @@ from tests.support.mutations import NAMES, make_seed, mutate
 from tests.support.processes import Watched, processes_of, watch, watched_ones
 from tests.support.site import TOKENS, Client, Site
 from tests.support.waiting import until
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import ServiceError
-from whisper_service.files import ffmpeg
+from whisper_service.files import ffmpeg, media, transcoding
 
 MAX_SECONDS = 60  # of a recording
 RUN_SECONDS = 30
-MEMORY_KB = ffmpeg.ENCODE_AUDIO_MEMORY // 1024  # none of the pictures is large
+MEMORY_KB = transcoding.ENCODE_AUDIO_MEMORY // 1024  # none of the pictures is large
 SMALLEST_COPY = 200
 
 
 @pytest.fixture(autouse=True)
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     watch(monkeypatch)
-    for limit in ("PROBE_SECONDS", "CONVERT_SECONDS"):
-        monkeypatch.setattr(ffmpeg, limit, RUN_SECONDS)
+    monkeypatch.setattr(media, "PROBE_SECONDS", RUN_SECONDS)
+    monkeypatch.setattr(transcoding, "CONVERT_SECONDS", RUN_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +66,11 @@ def convert(folder: Path, content: bytes) -> str:
 
 
 def convert_file(source: Path, speech: Path, copy: Path) -> str:
-    kind = ffmpeg.probe(source)
-    samples = ffmpeg.extract(source, kind, speech, MAX_SECONDS, lambda: True)
-    assert ffmpeg.MIN_SAMPLES <= samples <= MAX_SECONDS * ffmpeg.SAMPLE_RATE
+    kind = media.probe(source)
+    samples = transcoding.extract(source, kind, speech, MAX_SECONDS, lambda: True)
+    assert transcoding.MIN_SAMPLES <= samples <= MAX_SECONDS * SAMPLE_RATE
     assert speech.stat().st_size >= 2 * samples
-    ffmpeg.encode(source, kind, copy, MAX_SECONDS, lambda: True)
+    transcoding.encode(source, kind, copy, MAX_SECONDS, lambda: True)
     assert copy.stat().st_size > SMALLEST_COPY
     return "converted"
 
@@ -110,8 +111,8 @@ def test_damaged_files(
 
 
 def take_any_code_for_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = ffmpeg._run
-    monkeypatch.setattr(ffmpeg, "_run", lambda *arguments: (0, run(*arguments)[1]))
+    run = ffmpeg.run
+    monkeypatch.setattr(ffmpeg, "run", lambda *arguments: (0, run(*arguments)[1]))
 
 
 def leave_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,7 +163,7 @@ def test_every_route_is_in_the_table(service: Service) -> None:
     names = {
         "downloads": "file",
         "files": "file",
-        "api_tokens": "token",
+        "api_keys": "token",
         "results": "transcription",
         "transcriptions": "transcription",
         "accounts": "avatar",

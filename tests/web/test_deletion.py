@@ -13,8 +13,10 @@ from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from whisper_service.files import conversions
 from whisper_service.files.turns import Turns
-from whisper_service.jobs import checkpoints, queue
+from whisper_service.jobs import outcomes
+from whisper_service.jobs.job import Job
 from whisper_service.tables import File, StoredTranscript, Transcription
+from whisper_service.transcript_key import TranscriptKey
 
 
 @pytest.fixture
@@ -69,8 +71,8 @@ def test_the_others_of_a_run_go_on(service: Service, ann: Api) -> None:
         nonlocal job
         ann.call("DELETE", f"/transcribe/{first}")
         row = Transcription.get()
-        job = queue.Job(row.claim, row.user_id, samples=0, **checkpoints.key(row))
-        assert queue.is_wanted(job)
+        job = Job(row.claim, row.user_id, TranscriptKey.of(row), samples=0)
+        assert outcomes.is_wanted(job)
 
     while_running(service, delete_one)
     assert service.anyone.get(f"/transcribe/{second}")["status"] == "completed"

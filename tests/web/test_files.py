@@ -13,8 +13,8 @@ from blake3 import blake3
 
 from tests.support.paths import DATA
 from tests.support.service import Service
-from whisper_service.files import ffmpeg
-from whisper_service.files.ffmpeg import Media
+from whisper_service.files import media
+from whisper_service.files.media import Media
 from whisper_service.tables import File
 
 JFK = DATA / "jfk.wav"
@@ -168,7 +168,7 @@ def test_only_a_form_is_taken_apart(service: Service, path: str) -> None:
 def test_no_more_probes_at_once_than_cores(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    probe, lock, running, most = ffmpeg.probe, threading.Lock(), 0, 0
+    probe, lock, running, most = media.probe, threading.Lock(), 0, 0
 
     def counted(path: Path) -> Media:
         nonlocal running, most
@@ -185,7 +185,7 @@ def test_no_more_probes_at_once_than_cores(
         api = replace(ann, client=service.client.application.test_client())
         api.send((f"{number}.wav", JFK.read_bytes() + bytes([number])))
 
-    monkeypatch.setattr(ffmpeg, "probe", counted)
+    monkeypatch.setattr(media, "probe", counted)
     ann, cores = service.register(), os.cpu_count() or 1
     with ThreadPoolExecutor(4 * cores) as pool:
         list(pool.map(upload, range(4 * cores)))

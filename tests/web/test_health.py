@@ -14,7 +14,7 @@ from tests.support.service import Service
 from tests.support.waiting import until
 from whisper_service import db
 from whisper_service.errors import Cancelled
-from whisper_service.jobs import queue, worker
+from whisper_service.jobs import queue, threads
 from whisper_service.tables import Transcription
 from whisper_service.whisper import engine
 from whisper_service.whisper.engine import Engine
@@ -44,7 +44,7 @@ def held(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[threadin
         asked.set()
         assert event.wait(60)
 
-    monkeypatch.setattr(worker, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(threads, "POLL_INTERVAL", 0.05)
     submit(service, service.register())
     service.worker.engines = [FakeEngine(wait)]  # type: ignore[list-item]
     service.worker.start()
@@ -63,7 +63,7 @@ def test_a_service_is_well_at_work_and_at_rest(service: Service, held: threading
 def test_a_worker_thread_that_is_stuck_is_reported(
     service: Service, held: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "QUIET_SECONDS", 1)
+    monkeypatch.setattr(threads, "MAX_SILENCE", 1)
     assert sick(service) == "The worker is stuck"
     held.set()
     until(lambda: service.client.get("/api/v1/health").status_code == 200)
@@ -106,6 +106,6 @@ def test_a_request_that_waited_is_not_watched_as_a_worker_thread(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(service.worker.wait_for_news, 0.01).result(20)
-    monkeypatch.setattr(worker, "QUIET_SECONDS", -1)  # whoever was ever seen is late
+        assert pool.submit(service.worker.changes.wait_for_change, 0.01).result(20)
+    monkeypatch.setattr(threads, "MAX_SILENCE", -1)  # whoever was ever seen is late
     assert service.anyone.get("/health") == {"status": "ok"}

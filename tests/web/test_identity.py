@@ -10,7 +10,7 @@ from tests.support.interleaving import after
 from tests.support.pictures import PNG
 from tests.support.service import PASSWORD, Api, Service
 from whisper_service.accounts import passwords
-from whisper_service.tables import ApiToken, File, Session, Transcription, User
+from whisper_service.tables import ApiKey, File, Session, Transcription, User
 from whisper_service.web import auth
 
 NEW = "Another-Horse-10"
@@ -40,7 +40,7 @@ def stranger() -> dict[str, Any]:
     return {
         "user": user.__data__,
         "sessions": Session.select().where(Session.user_id == user.id).count(),
-        "keys": ApiToken.select().where(ApiToken.user_id == user.id).count(),
+        "keys": ApiKey.select().where(ApiKey.user_id == user.id).count(),
         "files": File.select().where(File.user_id == user.id).count(),
         "transcriptions": Transcription.select().where(Transcription.user_id == user.id).count(),
     }
@@ -120,7 +120,7 @@ def test_a_key_asked_for_before_the_change_is_not_issued_after_it(
 ) -> None:
     after(monkeypatch, auth, "authenticate", lambda: ann.call("PATCH", "/user", json=CHANGE))
     assert ann.error("POST", "/user/token", 401, {"name": "key"}) == GONE
-    assert ApiToken.select().count() == 0
+    assert ApiKey.select().count() == 0
 
 
 def test_a_new_password_revokes_the_keys_when_asked_to(service: Service, ann: Api) -> None:
@@ -135,7 +135,7 @@ def test_a_new_password_revokes_the_keys_when_asked_to(service: Service, ann: Ap
     keys[2].get("/user")
     body = {"username": "anna", "revoke_keys": True}
     message = bob.error("PATCH", "/user", 400, body)
-    assert message == "revoke_keys is for a change of the password"
+    assert message == "revoke_keys requires a new password"
     assert bob.error("PATCH", "/user", 400, CHANGE | {"revoke_keys": 1}).startswith("revoke_keys")
 
 

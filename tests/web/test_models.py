@@ -16,7 +16,7 @@ def test_models_are_listed_by_name_and_size(service: Service, stub_models: Path)
 
 
 def test_a_new_file_shows_and_what_is_no_model_does_not(tmp_path: Path, stub_models: Path) -> None:
-    folder = replace(config.Models(), path=tmp_path).path
+    folder = replace(config.ModelsSettings(), path=tmp_path).path
     (tmp_path / "ggml-broken.bin").write_bytes(b"lmgg" * 4)
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "folder.bin").mkdir()

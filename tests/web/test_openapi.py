@@ -72,6 +72,7 @@ def check_form(document: JSON) -> None:
     assert {tag for operation in operations(document) for tag in operation["tags"]} == tags
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize("name", ["getUser", "Uuid"])
 def test_the_test_detects_an_invalid_document(document: JSON, name: str) -> None:
     broken = json.loads(json.dumps(document).replace(f'"{name}"', '"listFiles"'))

@@ -14,7 +14,7 @@ from tests.support.service import PASSWORD, Api, Service
 from whisper_service import db
 from whisper_service.accounts import users
 from whisper_service.errors import Conflict
-from whisper_service.files import ffmpeg
+from whisper_service.files import transcoding
 from whisper_service.tables import Session, Table, User
 
 NEW = "Another-Horse-10"
@@ -216,4 +216,4 @@ def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> Non
     assert len(avatars(service)) == 1
     assert db.database.execute_sql("PRAGMA foreign_key_check").fetchall() == []
     assert len(bob.get("/file")["files"]) == 1
-    assert ffmpeg.count_samples(service.storage.speech(file["uuid"])) > 0
+    assert transcoding.count_samples(service.storage.speech(file["uuid"])) > 0

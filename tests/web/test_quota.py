@@ -11,7 +11,7 @@ from tests.support.ffmpeg import run_ffmpeg
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from whisper_service import db
-from whisper_service.files import ffmpeg, quota, uploads
+from whisper_service.files import media, quota, transcoding, uploads
 from whisper_service.files.storage import Storage
 from whisper_service.tables import File, Transcription, User
 from whisper_service.web.docs import document
@@ -89,7 +89,7 @@ def test_of_two_uploads_at_once_one_is_rejected(
     service.storage.quota_bytes = SIZE
     together, answers, probe = threading.Barrier(2, timeout=30), [], uploads._probe
 
-    def both_probed(*arguments: Any) -> ffmpeg.Media:
+    def both_probed(*arguments: Any) -> media.Media:
         kind = probe(*arguments)
         together.wait()
         return kind
@@ -112,7 +112,7 @@ def test_of_two_uploads_at_once_one_is_rejected(
 def test_a_claimed_wav_that_has_no_room_is_not_begun(
     service: Service, ann: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(ffmpeg, "extract")
+    monkeypatch.delattr(transcoding, "extract")
     source = tmp_path / "talk.flac"
     run_ffmpeg("-i", JFK, source)
     service.storage.quota_bytes = source.stat().st_size + WAV - 40_000

@@ -11,9 +11,11 @@ from tests.support.engine import FakeEngine
 from tests.support.ffmpeg import run_ffmpeg
 from tests.support.jobs import balance, claim, statuses, submit
 from tests.support.service import Api, Service
+from whisper_service import billing
 from whisper_service.errors import Cancelled
-from whisper_service.jobs import queue
+from whisper_service.jobs import outcomes
 from whisper_service.tables import LedgerEntry, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.whisper.engine import EngineCrashed
 
 JFK = Path(__file__).parent.parent / "data" / "jfk.wav"
@@ -41,7 +43,7 @@ def during_chunk(number: int, act: Callable[[], Any]) -> FakeEngine:
 
 def share_left() -> float:
     """Return the share of the speech that is not transcribed, by the rows at this moment."""
-    done = queue.checkpoints.transcribed_samples(queue.checkpoints.key(Transcription.get()))
+    done = billing.transcribed_samples(TranscriptKey.of(Transcription.get()))
     return 1 - done / Transcription.get().speech_samples
 
 
@@ -103,7 +105,7 @@ def test_an_administrators_balance_is_not_added_to(service: Service, ann: Api) -
     submit(service, ann, format=["srt", "vtt"])
     job = claim()
     admin.call("PATCH", f"/admin/users/{uuid}", json={"token_balance": 500})
-    queue.fail(job, "Something broke")
+    outcomes.fail(job, "Something broke")
     assert ann.get("/user")["token_balance"] == 500
 
 
@@ -114,7 +116,7 @@ def test_what_was_paid_before_the_grant_is_not_paid_again(service: Service, ann:
     submit(service, ann, format=["srt", "vtt"])
     job = claim()
     admin.call("PATCH", f"/admin/users/{uuid}", json={"token_balance": 5})
-    queue.put_back(job)
+    outcomes.put_back(job)
     assert ann.get("/user")["token_balance"] == 5
     service.work()
     assert statuses() == ["completed", "completed"]

@@ -9,13 +9,15 @@ from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from whisper_service import config, db
 from whisper_service.config import Config
-from whisper_service.jobs import queue
+from whisper_service.jobs import progress, queue
 from whisper_service.tables import Transcription, User
 
 
 @pytest.fixture
 def settings(settings: Config) -> Config:
-    return replace(settings, limits=config.Limits(unfinished_per_user=8, unfinished_per_file=5))
+    return replace(
+        settings, limits=config.LimitsSettings(unfinished_per_user=8, unfinished_per_file=5)
+    )
 
 
 @pytest.fixture
@@ -81,15 +83,15 @@ def test_what_cannot_be_paid_fails_in_transactions_of_one_job(
 def test_a_place_in_the_queue_reads_a_bounded_part_of_it(
     service: Service, ann: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "MAX_COUNTED", 3)
+    monkeypatch.setattr(progress, "MAX_COUNTED", 3)
     files = [DATA / name for name in ("jfk.wav", "austen-0880.wav", "austen-0890.wav")]
     for file in files:
         submit(service, ann, file, format=["srt", "vtt"])
     last = Transcription.select().order_by(Transcription.id.desc()).get()
-    ahead, seconds = queue.ahead_of(last)
+    ahead, samples = progress.ahead_of(last)
     assert ahead == 2
-    assert seconds == pytest.approx(14, abs=0.5)
+    assert samples / 16_000 == pytest.approx(19.3, abs=0.5)
     plan = db.database.execute_sql(
-        f"EXPLAIN QUERY PLAN {queue.AHEAD}", (last.id, 3, "x")
+        f"EXPLAIN QUERY PLAN {progress.AHEAD}", (last.id, 3, "x")
     ).fetchall()
     assert any("USING COVERING INDEX transcription_by_status" in row[-1] for row in plan)

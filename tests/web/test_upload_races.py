@@ -15,7 +15,7 @@ from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from whisper_service.commands import check
 from whisper_service.errors import NotFound
-from whisper_service.files import ffmpeg, uploads
+from whisper_service.files import ffmpeg, media, transcoding, uploads
 from whisper_service.files.storage import Storage
 from whisper_service.tables import File
 
@@ -46,11 +46,11 @@ def fail_once(service: Service, ann: Api) -> str:
 
 
 STEPS = {
-    "extracted": (ffmpeg, "extract", "extract_once"),
+    "extracted": (transcoding, "extract", "extract_once"),
     "speech placed": (Storage, "place", "extract_once"),
-    "encoded": (ffmpeg, "encode", "encode_once"),
+    "encoded": (transcoding, "encode", "encode_once"),
     "copy placed": (Storage, "place", "encode_once"),
-    "probed": (ffmpeg, "probe", "extract_once"),
+    "probed": (media, "probe", "extract_once"),
 }
 
 
@@ -76,7 +76,7 @@ def test_a_conversion_never_ends_on_a_file_that_came_meanwhile(
     assert leftovers(service) == []
     service.work()
     assert File.get().status == "ready"
-    assert list(check.problems(service.storage)) == []
+    assert list(check.find_problems(service.storage)) == []
 
 
 @pytest.mark.parametrize("where", ["before the probe", "between probe and extraction"])
@@ -88,7 +88,7 @@ def test_a_deletion_is_no_failure_of_the_conversion(
     where: str,
 ) -> None:
     uuid = ann.upload(JFK)[0]["uuid"]
-    owner, name = (Storage, "temporary") if where == "before the probe" else (ffmpeg, "probe")
+    owner, name = (Storage, "temporary") if where == "before the probe" else (media, "probe")
     after(monkeypatch, owner, name, lambda: ann.call("DELETE", f"/file/{uuid}"))
     with caplog.at_level(logging.INFO):
         assert service.worker.extract_once()
@@ -107,7 +107,7 @@ def test_a_failure_of_a_deleted_file_leaves_nothing(
         ann.call("DELETE", f"/file/{uuid}")
         raise ffmpeg.MediaError("The recording could not be decoded")
 
-    monkeypatch.setattr(ffmpeg, "extract", fail)
+    monkeypatch.setattr(transcoding, "extract", fail)
     assert service.worker.extract_once()
     assert not File.select().exists()
     assert not folders(service)
@@ -154,7 +154,7 @@ def test_of_the_same_bytes_at_once_one_is_the_upload(
     old = fail_once(service, ann) if failed else None
     together, probe = threading.Barrier(3, timeout=30), uploads._probe
 
-    def all_probed(*arguments: Any) -> ffmpeg.Media:
+    def all_probed(*arguments: Any) -> media.Media:
         kind = probe(*arguments)
         together.wait()
         return kind
@@ -186,7 +186,7 @@ def test_what_comes_while_it_is_deleted_stays(
     ann.call("DELETE", f"/file/{old}")
     assert again[0]["status"] == {"existed": False, "uploaded": True}
     assert folders(service) == {again[0]["uuid"]}
-    assert list(check.problems(service.storage)) == []
+    assert list(check.find_problems(service.storage)) == []
 
 
 def test_a_crowd_of_all_this_leaves_a_sound_storage(service: Service, ann: Api) -> None:
@@ -211,7 +211,7 @@ def test_a_crowd_of_all_this_leaves_a_sound_storage(service: Service, ann: Api) 
     steps = [upload, upload, delete, delete, *(lambda _, step=step: step() for step in conversions)]
     run(list(map(repeated, steps)))
     service.work()
-    assert list(check.problems(service.storage)) == []
+    assert list(check.find_problems(service.storage)) == []
     assert folders(service) == {row.uuid for row in File.select()}
     assert {row.status for row in File.select()} <= {"ready"}
     assert leftovers(service) == []

@@ -5,7 +5,6 @@ import pytest
 from tests.support.engine import FakeEngine
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
-from whisper_service.jobs.queue import Job
 from whisper_service.tables import LedgerEntry
 from whisper_service.whisper.options import Options
 
@@ -128,4 +127,3 @@ def test_the_same_options_have_the_same_text() -> None:
     assert Options.from_text(options.to_text()) == options
     assert Options().to_text() == ""
     assert Options.from_text("") == Options()
-    assert Job("c", 1, "f", "m", "1", "en", 1).options == ""

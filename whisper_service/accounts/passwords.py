@@ -12,29 +12,29 @@ from functools import cache
 
 import bcrypt
 
-from whisper_service.config import Auth
+from whisper_service.config import AuthSettings
 from whisper_service.errors import InvalidRequest
 
 MAX_LENGTH = 1024
 
 
-def _step_back() -> None:
-    """Let other threads go first. Only on Linux has each thread a priority of its own."""
+def _lower_priority() -> None:
+    """Lower this thread's priority, which only Linux has per thread."""
     if sys.platform == "linux":
         os.nice(5)
 
 
-# A hash takes a core for a quarter of a second: no more at once than there are cores, those who
-# asked first before others, and short requests before all of them.
+# A hash takes a core for a quarter of a second: at most one per core runs at once, in the order of
+# arrival and at a lower priority than short requests.
 _CORES = os.cpu_count() or 1
-_hashers = ThreadPoolExecutor(_CORES, "passwords", _step_back)
-# Registrations and logins with names that nobody has wait here, so that however many they are a
-# known name's password finds a core.
-_strangers = threading.Semaphore(max(1, _CORES - 1))
+_hashers = ThreadPoolExecutor(_CORES, "passwords", _lower_priority)
+# Registrations and logins with unknown names leave one core free for the passwords of known names,
+# however many they are.
+_unknown_names = threading.Semaphore(max(1, _CORES - 1))
 
 
-def check_strength(password: str, rules: Auth) -> None:
-    """Raise InvalidRequest with the first rule that a new password breaks."""
+def check_strength(password: str, rules: AuthSettings) -> None:
+    """Raise InvalidRequest for the first rule that a new password breaks."""
     if len(password) < rules.password_min_length:
         raise InvalidRequest(
             f"Password must be at least {rules.password_min_length} characters long"
@@ -52,8 +52,8 @@ def check_strength(password: str, rules: Auth) -> None:
 
 
 def hash_password(password: str, cost: int, *, is_known: bool = False) -> str:
-    """Hash a new password: of an account that exists if `is_known`, or else of a new one."""
-    with nullcontext() if is_known else _strangers:
+    """Hash a new password, of an existing account if `is_known`."""
+    with nullcontext() if is_known else _unknown_names:
         hashed = _hashers.submit(bcrypt.hashpw, _digest(password), bcrypt.gensalt(cost)).result()
     return hashed.decode()
 
@@ -63,14 +63,14 @@ def matches(password: str, password_hash: str) -> bool:
 
 
 def burn_time(password: str, cost: int) -> None:
-    """Take as long as `matches` does, for a user who does not exist."""
-    nobody = _nobody(cost)
-    with _strangers:
-        matches(password, nobody)
+    """Take as long as `matches`, for a user who does not exist."""
+    unused_hash = _hash_unused(cost)
+    with _unknown_names:
+        matches(password, unused_hash)
 
 
 @cache
-def _nobody(cost: int) -> str:
+def _hash_unused(cost: int) -> str:
     return hash_password("nobody", cost)
 
 
@@ -79,9 +79,9 @@ def _is_special(character: str) -> bool:
 
 
 def _digest(password: str) -> bytes:
-    """Fold any length into 44 bytes without NUL: bcrypt sees 72 and stops at none beyond.
+    """Return 44 bytes without NUL for a password of any length: bcrypt reads 72, up to a NUL.
 
-    Unicode is normalised first (NFKC), for keyboards differ in how they compose an accent.
+    Unicode is normalized first (NFKC), since keyboards compose accents differently.
     """
     normal = unicodedata.normalize("NFKC", password).encode()
     return base64.b64encode(hashlib.sha256(normal).digest())

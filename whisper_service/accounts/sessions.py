@@ -1,4 +1,4 @@
-"""Login sessions: secrets that end after a day, at logout, or with a new password."""
+"""Login sessions, which end when they expire, at logout, or with a new password."""
 
 import time
 
@@ -11,9 +11,9 @@ MAX_USER_AGENT = 512
 
 
 def start(user: User, user_agent: str, hours: int) -> str:
-    """Open a session and return its id. The user's expired ones are cleared away.
+    """Start a session and return its id. The user's expired ones are deleted.
 
-    Raises Unauthenticated when the account is gone or its password has changed since it was read.
+    Raises Unauthenticated when the account was deleted or its password changed since it was read.
     """
     uuid = ids.uuid7()
     with write_transaction():
@@ -31,7 +31,7 @@ def start(user: User, user_agent: str, hours: int) -> str:
 
 
 def find_user(uuid: str, hours: int) -> User | None:
-    """Find whose session this is, unless it has ended or is older than `hours`."""
+    """Return the owner of a session, or None if it has ended or is older than `hours`."""
     session = _find(uuid, hours)
     return User.get_or_none(User.id == session.user_id) if session else None
 
@@ -39,7 +39,7 @@ def find_user(uuid: str, hours: int) -> User | None:
 def end(uuid: str, user: User, hours: int) -> None:
     """End a session.
 
-    Raises NotFound when it has ended already, Forbidden when it is another user's.
+    Raises NotFound when it has already ended, Forbidden when it belongs to another user.
     """
     session = _find(uuid, hours)
     if session is None:
@@ -50,14 +50,14 @@ def end(uuid: str, user: User, hours: int) -> None:
         Session.delete().where(Session.id == session.id).execute()
 
 
-def active(user: User, hours: int) -> list[Session]:
-    """List the user's sessions that have neither ended nor expired, oldest first."""
+def list_active(user: User, hours: int) -> list[Session]:
+    """Return the user's sessions that have neither ended nor expired, oldest first."""
     query = Session.select().where(Session.user_id == user.id, Session.started_at > _oldest(hours))
     return list(query.order_by(Session.started_at, Session.id))
 
 
 def end_others(user: User, kept: str | None) -> None:
-    """End all sessions of the user but one. Runs in the transaction of what they end for."""
+    """End all of the user's sessions but `kept`. Runs in the caller's transaction."""
     Session.delete().where(Session.user_id == user.id, Session.uuid != (kept or "")).execute()
 
 

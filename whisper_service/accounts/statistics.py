@@ -1,4 +1,4 @@
-"""What an administrator sees of all accounts, and may change of one."""
+"""Accounts as administrators see and change them."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,19 @@ from typing import Any
 from peewee import fn
 
 from whisper_service import billing
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.db import write_transaction
 from whisper_service.errors import NotFound
 from whisper_service.files import quota
 from whisper_service.pagination import Page, newest_first
-from whisper_service.tables import ApiToken, File, Session, Transcription, User
+from whisper_service.tables import ApiKey, File, Session, Transcription, User
 
 DAYS = 30
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one user. The first three are of the last 30 days."""
+    """Statistics of one user. The first three cover the last 30 days."""
 
     transcriptions: int = 0
     audio_seconds: int = 0
@@ -30,17 +31,17 @@ class Statistics:
     api_keys: int = 0
 
 
-def listed(page: int, limit: int) -> Page[User]:
+def list_users(page: int, limit: int) -> Page[User]:
     return newest_first(User.select(), User.id, page, limit)
 
 
-def statistics(users: Sequence[User], session_hours: int) -> dict[int, Statistics]:
-    """Count what each of the users has, by their ids; every query reads its index alone."""
+def count_by_user(users: Sequence[User], session_hours: int) -> dict[int, Statistics]:
+    """Return statistics by user id. Each query is answered from an index alone."""
     now = int(time.time())
     owners = [user.id for user in users]
     recent = now - DAYS * 24 * 3600
     completed = Transcription.status == "completed"
-    seconds = fn.sum(Transcription.samples).filter(completed) / billing.SAMPLES_PER_SECOND
+    seconds = fn.sum(Transcription.samples).filter(completed) / SAMPLE_RATE
     counted: dict[str, dict[int, int]] = {
         "transcriptions": _by_user(
             Transcription, fn.count(), owners, Transcription.created_at >= recent
@@ -53,7 +54,7 @@ def statistics(users: Sequence[User], session_hours: int) -> dict[int, Statistic
         "active_sessions": _by_user(
             Session, fn.count(), owners, Session.started_at > now - session_hours * 3600
         ),
-        "api_keys": _by_user(ApiToken, fn.count(), owners),
+        "api_keys": _by_user(ApiKey, fn.count(), owners),
     }
     return {
         owner: Statistics(**{name: counts.get(owner, 0) for name, counts in counted.items()})
@@ -61,8 +62,8 @@ def statistics(users: Sequence[User], session_hours: int) -> dict[int, Statistic
     }
 
 
-def update(uuid: str, token_balance: int | None, price_multiplier: Decimal | None) -> User:
-    """Set a user's balance, price or both, and return the user as it is then. Raises NotFound."""
+def update_user(uuid: str, token_balance: int | None, price_multiplier: Decimal | None) -> User:
+    """Set a user's balance, price or both, and return the updated user. Raises NotFound."""
     with write_transaction():
         user = User.get_or_none(User.uuid == uuid)
         if user is None:

@@ -1,4 +1,4 @@
-"""Accounts."""
+"""User accounts: registration, authentication, changes and deletion."""
 
 import re
 import time
@@ -8,26 +8,25 @@ from pathlib import Path
 from peewee import IntegrityError
 
 from whisper_service import billing, credentials, ids
-from whisper_service.accounts import api_keys, passwords, sessions
-from whisper_service.config import Auth
+from whisper_service.accounts import api_keys, avatars, passwords, sessions
+from whisper_service.config import AuthSettings
 from whisper_service.db import write_transaction
 from whisper_service.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
-from whisper_service.files import ffmpeg
 from whisper_service.files.storage import Storage
 from whisper_service.tables import File, Transcription, User
 
 MAX_USERNAME = 20
-INCORRECT = "Incorrect old password"
-# Rows that one transaction deletes, so that others never wait long for the write lock.
-BATCH = 1000
+WRONG_OLD = "Incorrect old password"
+# Rows that one transaction deletes, so that no one waits long for the write lock.
+BATCH_SIZE = 1000
 _USERNAME = re.compile(rf"[A-Za-z0-9_-]{{3,{MAX_USERNAME}}}")
 
 
 @dataclass(frozen=True)
 class ProfileChange:
-    """What to change of an account; None leaves it as it is. `avatar` is a picture on disk.
+    """The changes to an account; None leaves a field as it is. `avatar` is a picture on disk.
 
-    `revoke_keys` goes with a new password, and revokes all API keys.
+    `revoke_keys` revokes all API keys, and requires a new password.
     """
 
     username: str | None = None
@@ -38,12 +37,17 @@ class ProfileChange:
 
 
 def register(
-    username: str, password: str, rules: Auth, initial_balance: int, *, is_admin: bool = False
+    username: str,
+    password: str,
+    rules: AuthSettings,
+    initial_balance: int,
+    *,
+    is_admin: bool = False,
 ) -> User:
     """Create an account that starts with `initial_balance` tokens.
 
-    Raises InvalidRequest for a name or password against the rules, Conflict for a name that is
-    taken, whatever its case.
+    Raises InvalidRequest for a name or password that breaks a rule, Conflict for a name that is
+    taken in any case.
     """
     check_new(username, password, rules)
     password_hash = passwords.hash_password(password, rules.bcrypt_cost)
@@ -62,7 +66,7 @@ def register(
     return user
 
 
-def check_new(username: str, password: str, rules: Auth) -> None:
+def check_new(username: str, password: str, rules: AuthSettings) -> None:
     """Raise InvalidRequest or Conflict if no account can be registered with these."""
     check_username(username)
     passwords.check_strength(password, rules)
@@ -70,11 +74,11 @@ def check_new(username: str, password: str, rules: Auth) -> None:
         raise Conflict("Username already exists")
 
 
-def authenticate(username: str, password: str, rules: Auth) -> User:
-    """Find the account that a name and a password belong to, whatever the name's case.
+def authenticate(username: str, password: str, rules: AuthSettings) -> User:
+    """Return the account with this name, in any case, and this password.
 
-    Raises Unauthenticated, after the same time and with the same text for a name that does not
-    exist as for a wrong password.
+    Raises Unauthenticated, after the same time and with the same text for an unknown name as for a
+    wrong password.
     """
     user = find(username)
     if user is None:
@@ -85,15 +89,15 @@ def authenticate(username: str, password: str, rules: Auth) -> User:
 
 
 def update(
-    user: User, change: ProfileChange, rules: Auth, storage: Storage, session: str | None
+    user: User, change: ProfileChange, rules: AuthSettings, storage: Storage, session: str | None
 ) -> list[str]:
-    """Change all that is asked for or nothing; return the names of the fields that changed.
+    """Make all of the changes or none; return the names of the changed fields.
 
     A new password ends all sessions but `session`. Raises InvalidRequest, Unauthenticated for a
-    wrong old password or an account that is gone, Conflict for a name that is taken.
+    wrong old password or a deleted account, Conflict for a name that is taken.
     """
     values = _new_values(user, change, rules)
-    avatar = _make_avatar(change.avatar, storage) if change.avatar else None
+    avatar = avatars.store(change.avatar, storage) if change.avatar else None
     if avatar:
         values["avatar_uuid"] = avatar
     fields = [name for name in ("username", "password", "avatar") if getattr(change, name)]
@@ -101,28 +105,30 @@ def update(
         raise InvalidRequest("No fields to update. Give username, password or avatar")
     try:
         with write_transaction():
-            before = credentials.confirm(user, INCORRECT if change.password else credentials.GONE)
+            before = credentials.confirm(
+                user, WRONG_OLD if change.password else credentials.MISSING
+            )
             User.update(values).where(User.uuid == user.uuid).execute()
             if change.password:
                 sessions.end_others(user, session)
             if change.revoke_keys:
                 api_keys.revoke_all(user)
     except BaseException as error:
-        _drop_avatar(avatar, storage)
+        avatars.remove(avatar, storage)
         if isinstance(error, IntegrityError):
             raise Conflict("Username already taken") from error
         raise
     if avatar:
-        _drop_avatar(before.avatar_uuid, storage)
+        avatars.remove(before.avatar_uuid, storage)
     return fields
 
 
 def delete(user: User, password: str, storage: Storage) -> None:
-    """Delete an account with all that it has, running jobs included.
+    """Delete an account and everything that it owns, including running jobs.
 
-    Its sessions and keys go first, then its rows in batches, the account last: when the service is
-    killed meanwhile, the owner can log in and delete what is left. Raises Unauthenticated for a
-    wrong password, Conflict for the last administrator's account.
+    Sessions and keys go first, then transcriptions in batches, the account last: if the service is
+    killed in between, the owner can log in and delete the rest. Raises Unauthenticated for a wrong
+    password, Conflict for the last administrator's account.
     """
     if not passwords.matches(password, user.password_hash):
         raise Unauthenticated("Incorrect password")
@@ -140,21 +146,21 @@ def delete(user: User, password: str, storage: Storage) -> None:
         User.delete().where(User.uuid == user.uuid).execute()
     for uuid in files:
         storage.delete(uuid)
-    _drop_avatar(now.avatar_uuid if now else None, storage)
+    avatars.remove(now.avatar_uuid if now else None, storage)
 
 
 def _delete_transcriptions(user: User) -> int:
-    """Delete some of the account's transcriptions, and return how many."""
+    """Delete a batch of the account's transcriptions, and return its size."""
     some = Transcription.select(Transcription.id).where(Transcription.user_id == user.id)
     with write_transaction():
         deleted: int = (
-            Transcription.delete().where(Transcription.id.in_(some.limit(BATCH))).execute()
+            Transcription.delete().where(Transcription.id.in_(some.limit(BATCH_SIZE))).execute()
         )
     return deleted
 
 
 def promote(uuid: str) -> None:
-    """Make an administrator of an account, end its sessions and revoke its API keys.
+    """Make an account an administrator, end its sessions and revoke its API keys.
 
     Raises NotFound when it was deleted meanwhile.
     """
@@ -180,7 +186,7 @@ def check_username(username: str) -> None:
 
 
 def _ensure_not_last_admin(user: User) -> None:
-    """Raise Conflict for the last administrator. Runs in the transaction of the deletion."""
+    """Raise Conflict for the last administrator. Runs in the caller's transaction."""
     admins = User.select(User.id).where(User.is_admin == 1).limit(2)
     if [admin.id for admin in admins] == [user.id]:
         raise Conflict(
@@ -188,10 +194,10 @@ def _ensure_not_last_admin(user: User) -> None:
         )
 
 
-def _new_values(user: User, change: ProfileChange, rules: Auth) -> dict[str, str]:
+def _new_values(user: User, change: ProfileChange, rules: AuthSettings) -> dict[str, str]:
     values = {}
     if change.revoke_keys and not change.password:
-        raise InvalidRequest("revoke_keys is for a change of the password")
+        raise InvalidRequest("revoke_keys requires a new password")
     if change.username:
         check_username(change.username)
         values["username"] = change.username
@@ -203,26 +209,8 @@ def _new_values(user: User, change: ProfileChange, rules: Auth) -> dict[str, str
             raise InvalidRequest("old_password is required to update password")
         passwords.check_strength(change.password, rules)
         if not passwords.matches(change.old_password, user.password_hash):
-            raise Unauthenticated(INCORRECT)
+            raise Unauthenticated(WRONG_OLD)
         values["password_hash"] = passwords.hash_password(
             change.password, rules.bcrypt_cost, is_known=True
         )
     return values
-
-
-def _make_avatar(picture: Path, storage: Storage) -> str:
-    uuid = ids.uuid7()
-    drawn = storage.temporary()
-    try:
-        ffmpeg.make_avatar(picture, drawn)
-        storage.place(drawn, storage.avatar(uuid))
-    except ffmpeg.MediaError as error:
-        raise InvalidRequest("Invalid avatar image") from error
-    finally:
-        drawn.unlink(missing_ok=True)
-    return uuid
-
-
-def _drop_avatar(uuid: str | None, storage: Storage) -> None:
-    if uuid:
-        storage.avatar(uuid).unlink(missing_ok=True)

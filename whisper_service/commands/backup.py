@@ -1,14 +1,15 @@
-"""A copy of all that the service keeps, made while it runs, and the way back."""
+"""Copying all that the service stores, while it runs, and restoring it."""
 
 import os
 import shutil
 import sqlite3
 from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 
 from whisper_service import db
 from whisper_service.errors import CommandError
-from whisper_service.files import storage_folder
+from whisper_service.files import inventory, storage_folder
 from whisper_service.files.storage import Storage, sync_folder
 
 FOLDERS = ("files", "avatars")
@@ -18,8 +19,8 @@ ATTEMPTS = 5
 def back_up(storage: Storage, target: Path) -> None:
     """Copy the database and all recordings into a folder that does not exist yet.
 
-    Recordings are linked where that is possible: they never change, so the copy needs no room.
-    Raises CommandError.
+    Recordings never change, so on the same file system they are linked and take no room. Raises
+    CommandError.
     """
     try:
         target.mkdir(mode=0o700, parents=True)
@@ -28,19 +29,19 @@ def back_up(storage: Storage, target: Path) -> None:
     try:
         _copy_all(storage, Storage(target))
     except BaseException as error:
-        shutil.rmtree(target, ignore_errors=True)  # what is left must not pass for a backup
+        shutil.rmtree(target, ignore_errors=True)  # an incomplete copy must not pass for a backup
         if isinstance(error, OSError):
             raise CommandError(f"The backup failed: {error.strerror}") from error
         raise
 
 
 def restore(source: Path, storage: Storage) -> None:
-    """Bring a backup back into a storage folder that holds nothing yet. Raises CommandError."""
+    """Copy a backup into an empty storage folder. Raises CommandError."""
     if not (source / "service.db").is_file():
         raise CommandError(f"{source} holds no service.db")
     with storage.owned():
         if storage.database.exists() or storage.holds_recordings():
-            raise CommandError(f"{storage.root} holds a service already: move it away first")
+            raise CommandError(f"{storage.root} already holds a service: move it away first")
         try:
             _link_all(source, storage.root)
             os.sync()
@@ -49,24 +50,24 @@ def restore(source: Path, storage: Storage) -> None:
             sync_folder(storage.root)
         except OSError as error:
             raise CommandError(
-                f"{source} cannot be restored ({error.strerror}): empty {storage.root}, "
-                "and do it again"
+                f"{source} cannot be restored ({error.strerror}): empty {storage.root} and "
+                "try again"
             ) from error
 
 
 def _copy_all(storage: Storage, copy: Storage) -> None:
     unfinished = copy.database.with_name("unfinished.db")
     for _ in range(ATTEMPTS):
-        # Files come and go meanwhile: those of the database's moment are there before or after.
+        # Files come and go meanwhile: what the copied database knows is there before or after.
         _link_all(storage.root, copy.root)
         db.snapshot(storage.database, unfinished)
         _link_all(storage.root, copy.root)
         if _remove_unknown(copy, unfinished):
-            os.sync()  # all the folders, before there is the name that makes it a backup
+            os.sync()  # all folders, before the database makes it a backup
             unfinished.replace(copy.database)
             sync_folder(copy.root)
             return
-    raise CommandError("Recordings were deleted or converted all the while; try again")
+    raise CommandError("Recordings kept being deleted or converted; try again")
 
 
 def _link_all(source: Path, target: Path) -> None:
@@ -78,7 +79,7 @@ def _link_all(source: Path, target: Path) -> None:
 
 
 def _link(path: Path, copy: Path) -> None:
-    """Link a file or copy it, if it is not there yet. One that was deleted just now is left out."""
+    """Link or copy a file unless the copy exists. One that was just deleted is left out."""
     copy.parent.mkdir(mode=0o700, exist_ok=True)
     with suppress(FileNotFoundError, FileExistsError):
         try:
@@ -101,16 +102,10 @@ def _copy_bytes(path: Path, copy: Path) -> None:
 
 
 def _remove_unknown(copy: Storage, database: Path) -> bool:
-    """Drop what the copied database does not know. Tell whether all that it knows is there."""
+    """Remove what the copied database does not know. Return whether all that it knows is there."""
     with closing(sqlite3.connect(database)) as connection:
-        files = connection.execute("SELECT uuid, status, samples FROM file").fetchall()
-        avatars = connection.execute(
-            "SELECT avatar_uuid FROM user WHERE avatar_uuid IS NOT NULL"
-        ).fetchall()
-    copy.sweep(
-        {uuid: status == "ready" for uuid, status, _ in files}, {uuid for (uuid,) in avatars}
-    )
-    needed = [copy.avatar(uuid) for (uuid,) in avatars]
-    for uuid, status, samples in files:
-        needed += copy.needed(uuid, converted=status == "ready", heard=samples is not None)
-    return all(path.is_file() for path in needed)
+        files, avatars = inventory.list_stored(connection)
+    copy.sweep(files, avatars)
+    required = [copy.avatar(uuid) for uuid in avatars]
+    required += chain.from_iterable(map(copy.required_paths, files))
+    return all(path.is_file() for path in required)

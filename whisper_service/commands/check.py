@@ -1,60 +1,50 @@
-"""What must hold of the database and the recordings beside it, whatever was killed when."""
+"""Checking that the database is sound and that all recordings are there."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from blake3 import blake3
-from peewee import JOIN, DatabaseError, fn
+from peewee import DatabaseError
 
+from whisper_service import billing
 from whisper_service.db import database
 from whisper_service.files import storage_folder
-from whisper_service.files.storage import Storage
-from whisper_service.tables import File, LedgerEntry, User
+from whisper_service.files.storage import Storage, StoredFile
+from whisper_service.tables import File, User
 
 BYTES_PER_SAMPLE = 2
 
 
-def wrong_balances() -> list[str]:
-    """Find the accounts whose balance is not the sum of their ledger."""
-    total = fn.COALESCE(fn.SUM(LedgerEntry.amount), 0)
-    rows: Any = (
-        User.select(User.username, User.token_balance, total.alias("total"))
-        .join(LedgerEntry, JOIN.LEFT_OUTER, on=(LedgerEntry.user_id == User.id))
-        .group_by(User.id)
-        .having(User.token_balance != total)
-        .tuples()
-    )
-    return [f"{name} has {balance} tokens, the ledger says {sum_}" for name, balance, sum_ in rows]
-
-
-def problems(storage: Storage) -> Iterator[str]:
-    """Look at everything, while the service may run; yield a line for each thing that is wrong."""
+def find_problems(storage: Storage) -> Iterator[str]:
+    """Yield a line for each problem. The service may be running."""
     try:
-        yield from _problems_of_database()
-        yield from wrong_balances()
-        # Lists, since a query that stays open keeps the write-ahead log from being emptied.
+        yield from _database_problems()
+        yield from billing.find_wrong_balances()
+        # Lists, since an open query keeps the write-ahead log from being emptied.
         files: Iterable[File] = list(File.select())
         users: Iterable[User] = list(User.select().where(User.avatar_uuid.is_null(is_null=False)))
         for file in files:
-            yield from _lasting_problems_of(file, storage)
+            yield from _lasting_problems(file, storage)
         for user in users:
             if not storage.avatar(str(user.avatar_uuid)).is_file():
                 yield f"The avatar of {user.username} is missing"
         yield from _permissions(storage.root)
-    except (DatabaseError, sqlite3.DatabaseError) as error:  # Peewee's, or raw while rows are read
+    except (
+        DatabaseError,
+        sqlite3.DatabaseError,
+    ) as error:  # Peewee's, or sqlite3's while rows are read
         yield f"The database is damaged: {error}"
 
 
-def _problems_of_database() -> Iterator[str]:
+def _database_problems() -> Iterator[str]:
     for pragma in ("integrity_check", "foreign_key_check"):
         rows = database.execute_sql(f"PRAGMA {pragma}").fetchall()  # type: ignore[no-untyped-call]
         for row in rows:
-            words = " ".join(str(value) for value in row).split()
-            if words != ["ok"]:
-                yield f"The database is damaged: {pragma}: {' '.join(words)}"
+            line = " ".join(" ".join(map(str, row)).split())
+            if line != "ok":
+                yield f"The database is damaged: {pragma}: {line}"
 
 
 def _permissions(root: Path) -> Iterator[str]:
@@ -62,30 +52,33 @@ def _permissions(root: Path) -> Iterator[str]:
         yield f"Other users have access to files or folders ({count}): chmod -R go= {root}"
 
 
-def _lasting_problems_of(file: File, storage: Storage) -> list[str]:
-    """Look at a file, and once more if it was deleted or converted meanwhile."""
-    found = list(_problems_of(file, storage))
+def _lasting_problems(file: File, storage: Storage) -> list[str]:
+    """Return a file's problems that are still there when it is read again.
+
+    It may have been deleted or converted meanwhile.
+    """
+    found = list(_file_problems(file, storage))
     if found:
         now = File.get_or_none(File.id == file.id)
-        found = list(_problems_of(now, storage)) if now else []
+        found = list(_file_problems(now, storage)) if now else []
     return found
 
 
-def _problems_of(file: File, storage: Storage) -> Iterator[str]:
-    ready = file.status == "ready"
-    needed = storage.needed(file.uuid, converted=ready, heard=file.samples is not None)
-    sizes = {path: _size(path) for path in needed}
+def _file_problems(file: File, storage: Storage) -> Iterator[str]:
+    stored = StoredFile(file.uuid, file.status == "ready", file.samples is not None)
+    required = storage.required_paths(stored)
+    sizes = {path: _size(path) for path in required}
     for path, size in sizes.items():
         if size is None:
             yield f"File {file.uuid}: {path.name} is missing"
-    download, speech = needed[0], storage.speech(file.uuid)
+    download, speech = required[0], storage.speech(file.uuid)
     if sizes[download] not in {None, file.size_bytes}:
-        yield f"File {file.uuid}: {download.name} has another size than when it was kept"
-    elif not ready and sizes[download] is not None and _hash(download) != file.hash:
-        yield f"File {file.uuid}: {download.name} has other bytes than were uploaded"
-    heard = sizes.get(speech)
-    if heard is not None and heard < BYTES_PER_SAMPLE * (file.samples or 0):
-        yield f"File {file.uuid}: {speech.name} is not whole"
+        yield f"File {file.uuid}: {download.name} does not have its recorded size"
+    elif not stored.is_converted and sizes[download] is not None and _hash(download) != file.hash:
+        yield f"File {file.uuid}: {download.name} differs from the upload"
+    wav_size = sizes.get(speech)
+    if wav_size is not None and wav_size < BYTES_PER_SAMPLE * (file.samples or 0):
+        yield f"File {file.uuid}: {speech.name} is truncated"
 
 
 def _size(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""`make demo`: the whole path of the API, shown with a server of its own in a temporary folder."""
+"""`make demo`: a walk through the API, with a temporary server and storage folder."""
 
 import logging
 import tempfile
@@ -17,55 +17,58 @@ from whisper_service.errors import CommandError
 from whisper_service.models import catalog
 from whisper_service.server.server import Server
 
-RECORDING = Path(__file__).parents[2] / "tests" / "data" / "jfk.wav"
+# John F. Kennedy's inaugural address, 1961: 11 seconds in the public domain, from pywhispercpp.
+RECORDING = Path(__file__).with_name("jfk.wav")
 POLL_SECONDS = 0.5
 
 
 def run(settings: Config, recording: Path | None) -> None:
-    """Take a recording from registration to subtitles, printing each request and the result.
+    """Register, upload a recording and transcribe it, printing each request and the subtitles.
 
-    Raises CommandError for a recording that is not there or cannot be transcribed.
+    Raises CommandError for a recording that does not exist or cannot be transcribed.
     """
-    logging.getLogger("whisper_service").setLevel(logging.WARNING)  # the steps are shown
+    logging.getLogger("whisper_service").setLevel(
+        logging.WARNING
+    )  # the requests are printed instead
     recording = recording or RECORDING
     if not recording.is_file():
         raise CommandError(f"There is no file {recording}")
     with tempfile.TemporaryDirectory() as folder:
         own = replace(
             settings,
-            server=config.Server(port=0),
+            server=config.ServerSettings(port=0),
             storage=replace(settings.storage, path=Path(folder)),
-            billing=config.Billing(initial_token_balance=10**6),
+            billing=config.BillingSettings(initial_token_balance=10**6),
         )
         with Server(own) as server:
             thread = threading.Thread(target=server.run)
             thread.start()
             try:
-                _walk(f"{server.url}/api/v1", _choose_model(settings), recording)
+                _transcribe(f"{server.url}/api/v1", _choose_model(settings), recording)
             finally:
                 server.stop()
                 thread.join()
 
 
-def _walk(url: str, model: str, recording: Path) -> None:
+def _transcribe(url: str, model: str, recording: Path) -> None:
     account = {"username": "demo", "password": "Correct-Horse-9"}
-    session = _ask("POST", f"{url}/user/register", json=account)["session_id"]
+    session = _request("POST", f"{url}/user/register", json=account)["session_id"]
     basic = {"Authorization": f"Basic {session}"}
-    key = _ask("POST", f"{url}/user/token", headers=basic, json={"name": "demo"})["token"]
+    key = _request("POST", f"{url}/user/token", headers=basic, json={"name": "demo"})["token"]
     bearer = {"Authorization": f"Bearer {key}"}
     with recording.open("rb") as file:
-        answer = _ask("POST", f"{url}/file", headers=bearer, files={"file": file})
+        answer = _request("POST", f"{url}/file", headers=bearer, files={"file": file})
     uploaded = answer["files"][0]
     if "uuid" not in uploaded:
         raise CommandError(f"{recording.name}: {uploaded['message']}")
-    order = {"uuid": uploaded["uuid"], "model": model, "format": "srt"}
-    queued = _ask("POST", f"{url}/transcribe", headers=bearer, json=order)
+    wanted = {"uuid": uploaded["uuid"], "model": model, "format": "srt"}
+    queued = _request("POST", f"{url}/transcribe", headers=bearer, json=wanted)
     uuid = queued["transcriptions"][0]["uuid"]
     print(f"\n{_wait(f'{url}/transcribe/{uuid}')}")
 
 
 def _wait(url: str) -> str:
-    """Poll a transcription until it has an end, showing how far it is; return its subtitles."""
+    """Poll a transcription until it ends, showing its progress; return its subtitles."""
     started = time.monotonic()
     status = ""
     with tqdm(total=100, bar_format="    {bar:40} {n:.0f} %{desc}", leave=False) as bar:
@@ -88,7 +91,7 @@ def _show(bar: "tqdm[Any]", answer: dict[str, Any]) -> None:
     bar.update(answer.get("progress", 0) - bar.n)
 
 
-def _ask(method: str, url: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+def _request(method: str, url: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
     response = requests.request(method, url, timeout=600, **arguments)
     print(f"{method} {url}\n    {response.status_code} {response.text.strip()}")
     if not response.ok:
@@ -97,8 +100,8 @@ def _ask(method: str, url: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _choose_model(settings: Config) -> str:
-    """Prefer the starter model, else take the smallest."""
+    """Return the starter model, or else the smallest one."""
     models = catalog.available(settings.models.path)
     if not models:
-        raise CommandError("There is no model yet: make model NAME=ggml-base")
+        raise CommandError("There is no model yet; run make model NAME=ggml-base")
     return min(models, key=lambda model: (model.name != "ggml-base", model.size)).name

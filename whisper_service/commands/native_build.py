@@ -1,8 +1,7 @@
-"""`make native`: whisper.cpp built for this machine's processor, in place of the ready-made one.
+"""`make native`: replace the prebuilt whisper.cpp by one built for this machine's processor.
 
-The new build is made and tried beside the installed one, which it replaces only when it hears the
-same words in less time. Whatever happens, and whenever it is interrupted, an engine that works is
-left.
+The new build is tested beside the installed one, and replaces it only if it transcribes the same
+words in less time. A working engine stays installed on any error or interruption.
 """
 
 import os
@@ -18,9 +17,10 @@ import venv
 from importlib import metadata
 from pathlib import Path
 
+from whisper_service.commands.demo import RECORDING
 from whisper_service.config import Config
 from whisper_service.errors import CommandError, ServiceError
-from whisper_service.files import ffmpeg
+from whisper_service.files import transcoding
 from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.models import catalog, fetch
 from whisper_service.models.part_file import say
@@ -31,11 +31,10 @@ from whisper_service.whisper.protocol import Transcribed
 PACKAGE = "pywhispercpp"
 ROOT = Path(__file__).parents[2]
 BUILD_TOOLS = ROOT / "requirements-native.txt"
-RECORDING = ROOT / "tests" / "data" / "jfk.wav"
 ROUNDS = 5
 SECONDS = 300
 
-# GGML_LLAMAFILE brings the fast products of float16 matrices, which the ready-made build lacks.
+# GGML_LLAMAFILE brings fast float16 matrix products, which the prebuilt engine lacks.
 # ggml multiplies vectors in steps of 128 where it sees AVX512-FP16, but a head is 64 wide: with it
 # hidden, the decoder is up to 1.7 times as fast.
 _RPATH = "@loader_path" if sys.platform == "darwin" else "$ORIGIN"
@@ -44,35 +43,35 @@ _CMAKE_ARGS = (
     "-DCMAKE_C_FLAGS=-U__AVX512FP16__ -DCMAKE_CXX_FLAGS=-U__AVX512FP16__ "
     f"-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH={_RPATH}"
 )
-# The package's setup.py makes a CMake option of every variable, so it gets to see few.
+# The package's setup.py makes a CMake option of every environment variable, so few are passed on.
 _PASSED_ON = re.compile(r"PATH|HOME|CC|CXX|SDKROOT|SSL_CERT_FILE|PIP_.*|(?i:.*_proxy)")
 
 
 def run(settings: Config) -> None:
-    """Build the engine for this machine, and use it from now on if it is the faster one.
+    """Build the engine for this machine, and install it if it is faster.
 
-    Raises CommandError when the ready-made one stays, or had to come back.
+    Raises CommandError when the prebuilt one stays or had to be reinstalled.
     """
     if sys.prefix == sys.base_prefix:
-        raise CommandError("Only an engine in a virtual environment is replaced: make native")
+        raise CommandError("The engine is only replaced in a virtual environment: run make native")
     model = _smallest_model(settings)
     if is_native():
         _confirm(model)
-        say("The engine is built for this machine already")
+        say("The engine is already built for this machine")
         return
     _check_tools()
     with tempfile.TemporaryDirectory() as folder:
         say("Building whisper.cpp for this machine; this takes about two minutes")
         wheel = _build(Path(folder))
-        say(f"Comparing it with the ready-made one, on {model.name}")
+        say(f"Comparing it with the prebuilt one, on {model.name}")
         aside = str(Path(folder) / "aside")
         _pip("install", "--no-index", "--no-deps", "--target", aside, str(wheel))
-        factor = _gain(model, aside)
+        factor = _measure_gain(model, aside)
         _install("--no-index", str(wheel))
     _confirm(model)
-    say(f"Built for this machine, the engine is {factor:.2f} times as fast; a service that is")
-    say(f"running takes it at its next start. Another version of {PACKAGE} in requirements.txt")
-    say("comes ready-made again: then run make native again.")
+    say(f"Built for this machine, the engine is {factor:.2f} times as fast; restart the service to")
+    say(f"use it. Run make native again after an update of {PACKAGE} in requirements.txt, which")
+    say("installs the prebuilt engine.")
 
 
 def _check_tools() -> None:
@@ -85,20 +84,22 @@ def _check_tools() -> None:
 
 
 def _confirm(model: Path) -> None:
-    """Try the installed engine; if it does not work here, put the ready-made one back."""
+    """Test the installed engine; reinstall the prebuilt one if it fails."""
     engine = Engine()
     try:
-        _hear(engine, model)
+        _transcribe(engine, model)
     except (EngineCrashed, ServiceError):
         with tempfile.TemporaryDirectory() as folder:
             _install("--only-binary", PACKAGE, *_pinned(Path(folder)))
-        raise CommandError("The native engine does not work; the ready-made one is back") from None
+        raise CommandError(
+            "The native engine does not work; the prebuilt one is installed again"
+        ) from None
     finally:
         engine.close()
 
 
 def is_native() -> bool:
-    """Tell whether the package was installed from a file, and so not by the requirements."""
+    """Return whether the package was installed from a file, not from the requirements."""
     try:
         return metadata.distribution(PACKAGE).read_text("direct_url.json") is not None
     except metadata.PackageNotFoundError:
@@ -117,7 +118,7 @@ def _build(folder: Path) -> Path:
     environ = {name: text for name, text in os.environ.items() if _PASSED_ON.fullmatch(name)}
     environ |= {"CMAKE_ARGS": _CMAKE_ARGS, "TMPDIR": str(folder)}
     environ["PATH"] = f"{tools / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
-    # Pip's isolated builds take the newest tools, of whatever hash.
+    # Not one of pip's isolated builds: those take the newest tools, whatever their hash.
     venv.create(tools, symlinks=True)
     pinned = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(BUILD_TOOLS)]
     _pip("install", *pinned, python=tools / "bin" / "python", environ=environ)
@@ -129,7 +130,7 @@ def _build(folder: Path) -> Path:
 
 
 def _pinned(folder: Path) -> tuple[str, ...]:
-    """Ask for the very version and hashes that requirements.txt asks for."""
+    """Return pip's arguments for the version and hashes in requirements.txt."""
     text = (ROOT / "requirements.txt").read_text()
     found = re.search(rf"^{PACKAGE}==(?:.*\\\n)*.*\n", text, re.MULTILINE)
     listing = folder / "requirements.txt"
@@ -137,34 +138,36 @@ def _pinned(folder: Path) -> tuple[str, ...]:
     return "--require-hashes", "--requirement", str(listing)
 
 
-def _gain(model: Path, aside: str) -> float:
-    """Tell how many times as fast the engine aside is. Raises CommandError unless it is better."""
-    ready, native = Engine(), Engine()
+def _measure_gain(model: Path, aside: str) -> float:
+    """Return how many times as fast the engine aside is. Raises CommandError unless faster."""
+    prebuilt, native = Engine(), Engine()
     try:
-        words, _ = _hear(ready, model)
+        expected, _ = _transcribe(prebuilt, model)
         os.environ["PYTHONPATH"] = aside
-        heard, _ = _hear(native, model)
-        if heard != words:
-            raise CommandError("The native engine hears other words; the ready-made one stays")
-        # By turns, and the best of each: whatever else the machine does slows down both.
-        pairs = [(_hear(ready, model)[1], _hear(native, model)[1]) for _ in range(ROUNDS)]
+        words, _ = _transcribe(native, model)
+        if words != expected:
+            raise CommandError("The native engine gets other words; the prebuilt one stays")
+        # In turns, and the best of each: other load on the machine slows down both.
+        pairs = [
+            (_transcribe(prebuilt, model)[1], _transcribe(native, model)[1]) for _ in range(ROUNDS)
+        ]
     except (EngineCrashed, ServiceError) as error:
-        raise CommandError(f"The comparison failed: {error}; the ready-made one stays") from error
+        raise CommandError(f"The comparison failed: {error}; the prebuilt one stays") from error
     finally:
         os.environ.pop("PYTHONPATH", None)
-        ready.close()
+        prebuilt.close()
         native.close()
     factor = min(old for old, _ in pairs) / min(new for _, new in pairs)
     if factor <= 1:
         raise CommandError(
-            f"The native engine is {factor:.2f} times as fast; the ready-made one stays"
+            f"The native engine is {factor:.2f} times as fast; the prebuilt one stays"
         )
     return factor
 
 
-def _hear(engine: Engine, model: Path) -> tuple[list[str], float]:
-    """Transcribe the recording; returns its words, and the seconds that it took."""
-    chunk = Chunk(0, ffmpeg.count_samples(RECORDING))
+def _transcribe(engine: Engine, model: Path) -> tuple[list[str], float]:
+    """Transcribe the recording; return its words, and the seconds that it took."""
+    chunk = Chunk(0, transcoding.count_samples(RECORDING))
     request = Task(TRANSCRIBE, chunk).request(RECORDING, "en", os.cpu_count() or 1)
     started = time.monotonic()
     answer = engine.ask(model, request, SECONDS, lambda: True)
@@ -175,7 +178,7 @@ def _hear(engine: Engine, model: Path) -> tuple[list[str], float]:
 
 
 def _install(*what: str) -> None:
-    """Replace the installed package, uninterrupted: pip, too, inherits what is ignored."""
+    """Replace the installed package with signals ignored, by pip as well, which inherits that."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, signal.SIG_IGN) for number in signals]
     try:
@@ -198,7 +201,7 @@ def _pip(
 
 
 def _reason(output: str) -> str:
-    """Pick what tells most: the first error of CMake or the compiler, before pip's own."""
+    """Return the first error of CMake or the compiler, rather than pip's own."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [place for place, line in enumerate(lines) if re.search("CMake Error|error:", line)]
     first = errors[0] if errors else 0

@@ -1,4 +1,4 @@
-"""The worker's side of uploaded files: the WAV to transcribe, then the copy to download."""
+"""Converting uploaded files: first the WAV to transcribe, then the copy to download."""
 
 import logging
 import math
@@ -10,34 +10,33 @@ from typing import Any
 from peewee import fn
 
 from whisper_service import db, metrics
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.db import write_transaction
 from whisper_service.errors import Cancelled, ServiceError
-from whisper_service.files import ffmpeg, quota
-from whisper_service.files.ffmpeg import Media
+from whisper_service.files import media, quota, transcoding
+from whisper_service.files.media import Media
 from whisper_service.files.storage import Storage
 from whisper_service.files.turns import Turns
 from whisper_service.tables import File, Transcription
 
-# What claims to be short never waits for anything longer. What is not short after all, by more
-# than an honest claim may be wrong, waits with the long ones.
+# A file whose header claims at most SHORT_SECONDS never waits for longer ones. One that turns out
+# to be longer than SHORT_MAX_SECONDS, more than an honest claim may be wrong, waits with those.
 SHORT_SECONDS, SHORT_MAX_SECONDS = 600, 1500
 
-# That work on one kind of conversion.
-MAX_THREADS = 2
+MAX_THREADS = 2  # that work on one kind of conversion
 
 logger = logging.getLogger(__name__)
 
-Wanted = Callable[[], bool]
-Step = Callable[[File, Media, Path, Wanted], None]
+Check = Callable[[], bool]
+Step = Callable[[File, Media, Path, Check], None]
 
 
 def extract_next(
-    storage: Storage, max_seconds: int, running: Wanted, turns: Turns, *, only_short: bool = False
+    storage: Storage, max_seconds: int, is_running: Check, turns: Turns, *, only_short: bool = False
 ) -> bool:
-    """Make the WAV of the next file that has none, so that it can be transcribed.
+    """Make the WAV of the next file that has none, and return whether there was one.
 
-    Return whether there was one. What is interrupted, by a deletion or a stop, leaves nothing
-    behind.
+    A conversion that a deletion or a stop interrupts leaves nothing behind.
     """
 
     def find() -> list[File]:
@@ -47,17 +46,17 @@ def extract_next(
 
     extract = _extract_short if only_short else _extract
     with turns.take(find, _claimed_seconds) as file:
-        return _convert(file, storage, running, partial(extract, storage, max_seconds))
+        return _convert(file, storage, is_running, partial(extract, storage, max_seconds))
 
 
-def encode_next(storage: Storage, max_seconds: int, running: Wanted, turns: Turns) -> bool:
-    """Make the copy of the next file that lacks only that, as `extract_next` does."""
+def encode_next(storage: Storage, max_seconds: int, is_running: Check, turns: Turns) -> bool:
+    """Make the copy of the next file that has a WAV; otherwise like `extract_next`."""
 
     def find() -> list[File]:
         return _first_of_each_user(File.samples, File.samples.is_null(is_null=False))
 
     with turns.take(find, _samples) as file:
-        return _convert(file, storage, running, partial(_encode, storage, max_seconds))
+        return _convert(file, storage, is_running, partial(_encode, storage, max_seconds))
 
 
 def _claimed_seconds(file: File) -> float:
@@ -69,9 +68,9 @@ def _samples(file: File) -> float:
 
 
 def _first_of_each_user(length: Any, *conditions: Any) -> list[File]:  # noqa: ANN401 - SQL
-    """Return the shortest files of each user that wait, one more than can be under way.
+    """Return the shortest waiting files of each user, one more than can be converted at once.
 
-    A queue may be long, and it is looked at for each conversion: no more of it is loaded.
+    The queue may be long and is read for each conversion, so no more of it is loaded.
     """
     order = [length.asc(nulls="last"), File.id]
     place = fn.ROW_NUMBER().over(partition_by=[File.user_id], order_by=order)
@@ -83,24 +82,26 @@ def _first_of_each_user(length: Any, *conditions: Any) -> list[File]:  # noqa: A
 
 
 def _extract(
-    storage: Storage, max_seconds: int, file: File, kind: Media, target: Path, wanted: Wanted
+    storage: Storage, max_seconds: int, file: File, probed: Media, target: Path, is_wanted: Check
 ) -> None:
-    claimed = max(0, (kind.length.header_seconds or 0) - 1)  # it was rounded up
-    quota.check(file.user_id, quota.wav_bytes(claimed * ffmpeg.SAMPLE_RATE), storage.quota_bytes)
+    claimed = max(0, (probed.length.header_seconds or 0) - 1)  # it was rounded up
+    added_bytes = quota.wav_bytes(claimed * SAMPLE_RATE)
+    quota.check(file.user_id, added_bytes, storage.quota_bytes)
+    original = storage.original(file.uuid)
     with metrics.timed("extract"):
-        samples = ffmpeg.extract(storage.original(file.uuid), kind, target, max_seconds, wanted)
+        samples = transcoding.extract(original, probed, target, max_seconds, is_wanted)
     speech = storage.speech(file.uuid)
     _keep(file, storage, target, speech, quota.wav_bytes(samples), samples=samples)
 
 
 def _extract_short(
-    storage: Storage, max_seconds: int, file: File, kind: Media, target: Path, wanted: Wanted
+    storage: Storage, max_seconds: int, file: File, probed: Media, target: Path, is_wanted: Check
 ) -> None:
-    """Extract a recording that claims to be short, or leave it, when it is not, for later."""
+    """Extract a recording that claims to be short; if it is not, leave it for later."""
     try:
-        _extract(storage, min(max_seconds, SHORT_MAX_SECONDS), file, kind, target, wanted)
-    except ffmpeg.TooLong:
-        longest = kind.length.longest(file.size_bytes, max_seconds)
+        _extract(storage, min(max_seconds, SHORT_MAX_SECONDS), file, probed, target, is_wanted)
+    except transcoding.TooLong:
+        longest = probed.length.longest(file.size_bytes, max_seconds)
         if longest <= SHORT_MAX_SECONDS:
             raise
         with write_transaction():
@@ -108,11 +109,11 @@ def _extract_short(
 
 
 def _encode(
-    storage: Storage, max_seconds: int, file: File, kind: Media, target: Path, wanted: Wanted
+    storage: Storage, max_seconds: int, file: File, probed: Media, target: Path, is_wanted: Check
 ) -> None:
     original, copy = storage.original(file.uuid), storage.converted(file.uuid)
     with metrics.timed("encode"):
-        ffmpeg.encode(original, kind, target, max_seconds, wanted)
+        transcoding.encode(original, probed, target, max_seconds, is_wanted)
     size = target.stat().st_size
     values = {
         "status": "ready",
@@ -123,23 +124,23 @@ def _encode(
         original.unlink(missing_ok=True)
 
 
-def _convert(file: File | None, storage: Storage, running: Wanted, step: Step) -> bool:
+def _convert(file: File | None, storage: Storage, is_running: Check, step: Step) -> bool:
     if file is None or not storage.has_room():
         return False
     target = storage.temporary()
 
-    def wanted() -> bool:
-        return running() and storage.has_room() and _is_unchanged(file)
+    def is_wanted() -> bool:
+        return is_running() and storage.has_room() and _is_unchanged(file)
 
     try:
-        step(file, ffmpeg.probe(storage.original(file.uuid)), target, wanted)
+        step(file, media.probe(storage.original(file.uuid)), target, is_wanted)
     except Exception as error:
         if db.is_full(error):
             raise
         if isinstance(error, Cancelled) or not _is_unchanged(file):
             logger.info("Conversion of file %s was cancelled", file.uuid)
             _remove_if_deleted(file, storage)
-            return storage.has_room()  # what is tried again waits for room
+            return storage.has_room()  # a retry waits for room
         if not isinstance(error, ServiceError):
             logger.exception("Conversion of file %s failed", file.uuid)
         _fail(file, str(error) if isinstance(error, ServiceError) else "Internal error", storage)
@@ -149,7 +150,7 @@ def _convert(file: File | None, storage: Storage, running: Wanted, step: Step) -
 
 
 def _unchanged(file: File) -> tuple[Any, ...]:
-    """Return the conditions for a file to be what it was when its conversion began."""
+    """Return the conditions for a file not to have changed since its conversion began."""
     same_wav = File.samples.is_null(is_null=file.samples is None)
     return File.uuid == file.uuid, File.status == "converting", same_wav
 
@@ -161,7 +162,7 @@ def _is_unchanged(file: File) -> bool:
 def _keep(
     file: File, storage: Storage, made: Path, target: Path, added_bytes: int, **values: object
 ) -> bool:
-    """Place what was made, and record it. Return False if the file was deleted meanwhile.
+    """Place and record a converted file. Return False if the file was deleted meanwhile.
 
     Raises StorageQuotaExceeded.
     """
@@ -179,10 +180,10 @@ def _keep(
 
 
 def _fail(file: File, message: str, storage: Storage) -> None:
-    """Fail the file. The original stays, for it may be the only copy.
+    """Fail the file, and the transcriptions that wait for its WAV.
 
-    What waits for its WAV fails with it. On a full disk nothing is known of a file: it is tried
-    again.
+    The original stays, for it may be the only copy. On a full disk any conversion may fail, so the
+    file is tried again.
     """
     if not storage.has_room():
         return
@@ -197,6 +198,6 @@ def _fail(file: File, message: str, storage: Storage) -> None:
 
 
 def _remove_if_deleted(file: File, storage: Storage) -> None:
-    """Remove what was placed since a deletion; no other file ever gets the same uuid."""
+    """Remove what was placed after a deletion; no other file ever gets the same uuid."""
     if not File.select().where(File.uuid == file.uuid).exists():
         storage.delete(file.uuid)

@@ -1,4 +1,4 @@
-"""Names that users give to files: kept for people, never used on disk."""
+"""File names from users: for display only, never used on disk."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ MAX_LENGTH = 255
 
 
 def clean(name: str) -> str:
-    """Return a name that is safe to show and to send in a header; '' when nothing is left.
+    """Return a name that is safe to show and to send in a header; '' if nothing is left.
 
     Folders, control and formatting characters (line feeds, direction marks) and lone surrogates
     are dropped, and letters are composed (NFC).

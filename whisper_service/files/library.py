@@ -1,4 +1,4 @@
-"""The user's side of files that were uploaded."""
+"""A user's files: listing, renaming, deleting and downloading them."""
 
 from typing import BinaryIO
 
@@ -7,25 +7,24 @@ from whisper_service.db import write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
 from whisper_service.files import filenames, media_types
 from whisper_service.files.storage import Storage
-from whisper_service.jobs.checkpoints import UNFINISHED
 from whisper_service.pagination import Page, newest_first
-from whisper_service.tables import File, Transcription, User
+from whisper_service.tables import UNFINISHED, File, Transcription, User
 
 
 def find_owned(user: User, uuid: str) -> File:
-    """Find a file of the user's own. Raises NotFound."""
+    """Return a file that the user owns. Raises NotFound."""
     file = File.get_or_none(File.uuid == uuid, File.user_id == user.id)
     if file is None:
         raise NotFound("File not found or access denied")
     return file
 
 
-def listed(user: User, page: int, limit: int) -> Page[File]:
+def list_owned(user: User, page: int, limit: int) -> Page[File]:
     return newest_first(File.select().where(File.user_id == user.id), File.id, page, limit)
 
 
 def find(uuid: str) -> File:
-    """Find anybody's file. Raises NotFound."""
+    """Return a file, whoever owns it. Raises NotFound."""
     file = File.get_or_none(File.uuid == uuid)
     if file is None:
         raise NotFound("File not found or access denied")
@@ -33,7 +32,7 @@ def find(uuid: str) -> File:
 
 
 def rename(user: User, uuid: str, filename: str) -> tuple[str, str]:
-    """Give a file another name; return the old one and the new one as it was kept.
+    """Rename a file; return the old name and the new one as stored.
 
     Raises NotFound, or InvalidRequest for a name that is empty or longer than 255 characters.
     """
@@ -47,18 +46,20 @@ def rename(user: User, uuid: str, filename: str) -> tuple[str, str]:
 
 
 def delete(user: User, uuid: str, storage: Storage) -> File:
-    """Delete a file of the user's own with all that was made of it. Raises NotFound.
+    """Delete a file that the user owns and everything made of it. Raises NotFound.
 
-    Its transcriptions that wait or run fail, with tokens given back for what is not transcribed;
-    finished ones stay.
+    Its unfinished transcriptions fail, and tokens for what is not transcribed yet are refunded.
+    Completed ones stay.
     """
     with write_transaction():
         file = find_owned(user, uuid)
-        of_it = Transcription.file_uuid == file.uuid
-        for row in list(Transcription.select().where(of_it, Transcription.status == "processing")):
+        belongs = Transcription.file_uuid == file.uuid
+        for row in list(
+            Transcription.select().where(belongs, Transcription.status == "processing")
+        ):
             billing.refund_rest(row)
         Transcription.update(status="failed", error="File deleted").where(
-            of_it, Transcription.status.in_(UNFINISHED)
+            belongs, Transcription.status.in_(UNFINISHED)
         ).execute()
         File.delete().where(File.uuid == file.uuid).execute()
     storage.delete(file.uuid)
@@ -66,11 +67,11 @@ def delete(user: User, uuid: str, storage: Storage) -> File:
 
 
 def open_download(uuid: str, storage: Storage) -> tuple[File, BinaryIO]:
-    """Open what a download of the file returns: the converted copy, or the original until then.
+    """Open the converted copy of a file, or the original until there is one.
 
     Raises NotFound for a file that has no row, or none on disk.
     """
-    for _ in range(2):  # between the look at the row and the opening the conversion may end
+    for _ in range(2):  # the conversion may end between reading the row and opening the file
         file = find(uuid)
         path = storage.converted(uuid) if file.status == "ready" else storage.original(uuid)
         try:
@@ -81,7 +82,7 @@ def open_download(uuid: str, storage: Storage) -> tuple[File, BinaryIO]:
 
 
 def download_name(file: File) -> str:
-    """Name a download after the file, with the ending of what its bytes are."""
+    """Return the file's name with the extension of its current format."""
     stem, dot, ending = file.filename.rpartition(".")
     known = dot + ending.lower() in media_types.KNOWN_ENDINGS
     return (stem if known and stem else file.filename) + media_types.ENDINGS[file.content_type]

@@ -1,9 +1,9 @@
 """What ffmpeg may open: containers with their media types, and decoders."""
 
-# The pictures that an avatar may be; SVG is a document with scripts and is none of them.
+# The formats of avatars. SVG is not one of them: it may hold scripts.
 PICTURE_DEMUXERS = "gif,jpeg_pipe,png_pipe,webp_pipe"
 PICTURE_DECODERS = "gif,mjpeg,png,webp"
-# How a name ends whose bytes are of a media type.
+# File name extensions by media type.
 ENDINGS = {
     "application/vnd.rn-realmedia": ".rmvb",
     "audio/aac": ".aac",
@@ -33,7 +33,7 @@ ENDINGS = {
     "video/x-ms-wmv": ".wmv",
     "video/x-msvideo": ".avi",
 }
-# What people call such files; also the containers that are told by their content.
+# Extensions in use for such files.
 KNOWN_ENDINGS = frozenset(ENDINGS.values()) | set(
     ".3g2 .3gp .aif .alac .divx .f4v .m2ts .m4b .m4v .mov .mp2 .mpg .mts .oga .opus .rm .vob "
     ".webm .wmv".split()

@@ -1,4 +1,4 @@
-"""How many bytes a user's recordings, and what is made of them, may have on disk."""
+"""The disk space that a user's recordings, and what is made of them, may take."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from whisper_service.errors import ServiceError
 from whisper_service.tables import File
 
 BYTES_PER_SAMPLE, WAV_HEADER_BYTES = 2, 44
-# Of one file: what a download returns, and the WAV where it is made.
+# Of one file: what a download returns, and the WAV if there is one.
 STORED_BYTES: Any = File.size_bytes + fn.COALESCE(
     BYTES_PER_SAMPLE * File.samples + WAV_HEADER_BYTES, 0
 )
 
 
 class StorageQuotaExceeded(ServiceError):
-    """More bytes than a user may have."""
+    """A user would exceed the storage quota."""
 
 
 def wav_bytes(samples: int) -> int:
@@ -27,16 +27,16 @@ def stored_bytes(file: File) -> int:
 
 
 def used_bytes(user_id: int) -> int:
-    """Sum up what a user has; the query reads its index alone."""
+    """Return the bytes that a user has on disk. The query is answered from an index alone."""
     total = File.select(fn.COALESCE(fn.SUM(STORED_BYTES), 0)).where(File.user_id == user_id)
     used: int = total.scalar()
     return used
 
 
 def check(user_id: int, added_bytes: int, quota_bytes: int) -> None:
-    """Raise StorageQuotaExceeded if a user may not have so many bytes more; 0 is no quota.
+    """Raise StorageQuotaExceeded if `added_bytes` exceed a user's quota; 0 is no quota.
 
-    Runs in the transaction that adds them, so that of two at once one is refused.
+    Runs in the transaction that adds them, so that one of two concurrent uploads is rejected.
     """
     if quota_bytes and added_bytes > 0 and used_bytes(user_id) + added_bytes > quota_bytes:
         raise StorageQuotaExceeded(

@@ -1,10 +1,10 @@
-"""Where recordings lie on disk, and how they get there whole or not at all.
+"""The storage folder: where files are, and how they get there, whole or not at all.
 
     files/<uuid>/original     the bytes that were uploaded, until they are converted
     files/<uuid>/converted    MP3 or MP4: what a download returns
-    files/<uuid>/speech.wav   16 kHz, mono, s16le: what Whisper hears
+    files/<uuid>/speech.wav   16 kHz, mono, s16le: what is transcribed
     avatars/<uuid>.png        square, 256 pixels
-    tmp/                      uploads and conversions under way, and what is being deleted
+    tmp/                      unfinished uploads and conversions, and what is being deleted
 
 No name in here comes from a user.
 """
@@ -12,9 +12,10 @@ No name in here comes from a user.
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -23,11 +24,19 @@ from whisper_service.errors import CommandError, StorageFull
 from whisper_service.files import storage_folder
 
 
-class IncomingFile:
-    """An upload on its way to disk, hashed as it is written.
+class StoredFile(NamedTuple):
+    """A file as the database knows it, which says what has to be on disk of it."""
 
-    Beyond `max_bytes` nothing more is written, and `too_large` says so. `has_room` tells whether
-    the disk has room for so many bytes.
+    uuid: str
+    is_converted: bool
+    has_wav: bool
+
+
+class IncomingFile:
+    """An upload that is being written to disk, and hashed.
+
+    Beyond `max_bytes` nothing more is written and `too_large` is true. `has_room` returns whether
+    the disk has room for a number of bytes.
     """
 
     def __init__(self, path: Path, max_bytes: int, has_room: Callable[[int], bool]) -> None:
@@ -47,7 +56,7 @@ class IncomingFile:
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Append bytes. Raises StorageFull where they would use the reserve."""
+        """Append bytes. Raises StorageFull when they would use the reserve."""
         self.size += len(data)
         if self.too_large:
             return
@@ -57,22 +66,22 @@ class IncomingFile:
         self._file.write(data)
 
     def close(self) -> None:
-        """Bring the bytes to disk."""
+        """Make the bytes safe on disk."""
         if not self._file.closed:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
 
     def discard(self) -> None:
-        with suppress(OSError):  # on a full disk what is in the buffer has no place to go
+        with suppress(OSError):  # on a full disk the buffer cannot be written
             self._file.close()
         self.path.unlink(missing_ok=True)
 
 
 class Storage:
-    """A folder that one running service owns. Raises CommandError for one that cannot be used.
+    """A folder that one running service owns. Raises CommandError if it cannot be used.
 
-    `reserve_bytes` are to stay free, `quota_bytes` are what one user may have; 0 is no limit.
+    `reserve_bytes` stay free on the disk, `quota_bytes` is the limit of each user; 0 is no limit.
     """
 
     def __init__(self, root: Path, reserve_bytes: int = 0, quota_bytes: int = 0) -> None:
@@ -87,7 +96,7 @@ class Storage:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Hold the folder for this process. Raises CommandError when another one does."""
+        """Lock the folder for this process. Raises CommandError when another one holds it."""
         with (self.root / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,15 +105,15 @@ class Storage:
             yield
 
     def has_room(self, size: int = 0) -> bool:
-        """Tell whether so many bytes leave the reserve untouched, which the database lives on."""
+        """Return whether `size` more bytes leave the reserve free, which the database needs."""
         return self.free() - size >= self._reserve_bytes
 
     def free(self) -> int:
-        """Tell how many bytes the disk has left."""
+        """Return how many bytes are free on the disk."""
         return shutil.disk_usage(self.root).free
 
     def ensure_room(self, size: int) -> None:
-        """Raise StorageFull when so many bytes more would use the reserve."""
+        """Raise StorageFull when `size` more bytes would use the reserve."""
         if not self.has_room(size):
             raise StorageFull("The server's disk is full")
 
@@ -121,7 +130,7 @@ class Storage:
         return self._avatars / f"{uuid}.png"
 
     def receive(self, max_bytes: int) -> IncomingFile:
-        """Open an upload of at most `max_bytes`, on the file system where it will stay."""
+        """Create the file for an upload, on the file system where it will stay."""
         return IncomingFile(self._temporary / ids.uuid7(), max_bytes, self.has_room)
 
     @property
@@ -129,11 +138,11 @@ class Storage:
         return self._temporary
 
     def temporary(self) -> Path:
-        """Name a file or folder that does not exist yet; what is left in there dies at a start."""
+        """Return an unused path for a file or folder. What is left there goes at the next start."""
         return self._temporary / ids.uuid7()
 
     def place(self, source: Path, target: Path) -> None:
-        """Move a closed file to its name so that it is there, whole, after a power cut."""
+        """Move a closed file to its place, where it is whole even after a power cut."""
         target.parent.mkdir(mode=0o700, exist_ok=True)
         with source.open("rb") as file:
             os.fsync(file.fileno())
@@ -142,45 +151,44 @@ class Storage:
             sync_folder(folder)
 
     def delete(self, uuid: str) -> None:
-        """Remove all that belongs to a file. No half of it is ever seen."""
-        doomed = self.temporary()
+        """Remove all parts of a file at once."""
+        removed = self.temporary()
         try:
-            (self._files / uuid).rename(doomed)
+            (self._files / uuid).rename(removed)
         except FileNotFoundError:
             return
-        shutil.rmtree(doomed, ignore_errors=True)
+        shutil.rmtree(removed, ignore_errors=True)
 
-    def needed(self, uuid: str, *, converted: bool, heard: bool) -> list[Path]:
-        """List what has to be there of a file, what a download returns first.
-
-        `heard` says that its WAV was made.
-        """
-        download = self.converted(uuid) if converted else self.original(uuid)
-        return [download, self.speech(uuid)] if heard else [download]
+    def required_paths(self, file: StoredFile) -> list[Path]:
+        """Return what has to be on disk of a file, what a download returns first."""
+        uuid = file.uuid
+        download = self.converted(uuid) if file.is_converted else self.original(uuid)
+        return [download, self.speech(uuid)] if file.has_wav else [download]
 
     def holds_recordings(self) -> bool:
         return any(storage_folder.own_entries(self._files))
 
-    def sweep(self, files: Mapping[str, bool], avatars: set[str]) -> None:
-        """Remove what a killed process left: temporary files, and what no row knows.
+    def sweep(self, files: Iterable[StoredFile], avatars: Iterable[str]) -> None:
+        """Remove what a killed process left: temporary files, and what the database does not know.
 
-        What has a name that the service does not give is left alone. `files` tells of each uuid
-        whether it is converted, so that its original is not needed.
+        Names that the service does not use are left alone. Originals of converted files go too.
         """
         for leftover in storage_folder.own_entries(self._temporary):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        converted = {file.uuid: file.is_converted for file in files}
         for folder in storage_folder.own_entries(self._files):
-            if folder.name not in files:
+            if folder.name not in converted:
                 self.delete(folder.name)
-            elif files[folder.name]:
+            elif converted[folder.name]:
                 self.original(folder.name).unlink(missing_ok=True)
+        known = set(avatars)
         for picture in storage_folder.own_entries(self._avatars):
-            if picture.stem not in avatars:
+            if picture.stem not in known:
                 picture.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to disk."""
+    """Make the names in a folder safe on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The folder that holds all that the service writes: which one may be used, and by whom."""
+"""The storage folder: which one may be used, and who may access it."""
 
 import logging
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 from whisper_service.errors import CommandError
 
 _UUID = "[0-9a-f]{32}"
-# The folders in it, with the names that the service gives to what is in each.
+# The folders in it, with the names that the service uses in each.
 FOLDERS = {
     "files": re.compile(_UUID),
     "avatars": re.compile(rf"{_UUID}\.png(\.part)?"),
-    # The second kind is what Python's tempfile makes, for large request bodies.
+    # The second kind is Python's tempfile's, for large request bodies.
     "tmp": re.compile(rf"{_UUID}(\.timed)?|tmp[a-z0-9_]{{8}}"),
 }
 _FILES = re.compile(r"lock|write\.lock|(service(-v\d+)?|unfinished)\.db.*")
@@ -29,12 +29,12 @@ logger = logging.getLogger(__name__)
 def prepare(root: Path) -> None:
     """Create the folder and those in it.
 
-    Raises CommandError for one that cannot be written, and for one without a database that holds
-    anything that the service did not make: a start would remove what it does not know from it.
+    Raises CommandError if it cannot be written, or has no database and holds anything that the
+    service did not create: a start would delete unknown files.
     """
     try:
         if root.exists() and not (root / "service.db").exists():
-            _refuse_foreign(root)
+            _reject_foreign(root)
         for folder in (root, *map(root.joinpath, FOLDERS)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -42,28 +42,30 @@ def prepare(root: Path) -> None:
 
 
 def own_entries(folder: Path) -> Iterator[Path]:
-    """Yield what is in one of FOLDERS under a name that the service gives."""
+    """Return the entries of one of FOLDERS whose names the service uses."""
     return (path for path in folder.iterdir() if FOLDERS[folder.name].fullmatch(path.name))
 
 
 def make_private(root: Path) -> None:
-    """Take all permissions for the folder, those in it and the database from other users.
+    """Remove other users' permissions for the folder, the folders in it and the database.
 
-    What lies deeper is out of their reach by that, and is left as it is: with 100,000 recordings
-    a start would wait 16 s for it, and for 8 s of them even if nothing had to change.
+    That makes everything deeper inaccessible, so it is left as it is: with 100,000 recordings a
+    start would take 16 s longer, and 8 s even if nothing had to change.
     """
     own = [path for path in root.iterdir() if path.name in FOLDERS or _FILES.fullmatch(path.name)]
     for path in (root, *own):
         try:
             restrict(path)
-        except FileNotFoundError:  # the database's log, which a command that ended took along
+        except (
+            FileNotFoundError
+        ):  # the database's log, which goes when a command closes the database
             continue
         except OSError as error:  # another user's, or on a file system without permissions
-            logger.warning("Other users keep access to %s: %s", path.name, error.strerror)
+            logger.warning("Other users still have access to %s: %s", path.name, error.strerror)
 
 
 def restrict(path: Path) -> None:
-    """Leave a file or folder to its owner alone. Raises OSError."""
+    """Remove other users' permissions for a file or folder. Raises OSError."""
     mode = path.stat().st_mode
     if mode & _OTHERS:
         path.chmod(0o700 if stat.S_ISDIR(mode) else 0o600)
@@ -79,11 +81,11 @@ def exposed(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _refuse_foreign(root: Path) -> None:
+def _reject_foreign(root: Path) -> None:
     for path in _foreign_entries(root):
         raise CommandError(
-            f"{root} is no storage folder: it holds {path.relative_to(root)}. [storage] path in "
-            "config.toml has to name one that is new, empty or the service's own"
+            f"{root} is not a storage folder: it holds {path.relative_to(root)}. [storage] path in "
+            "config.toml must be a folder that is new, empty or the service's own"
         )
 
 

@@ -1,4 +1,4 @@
-"""Whose file is converted next, so that nobody waits for all the files of somebody else."""
+"""Fair turns: whose file is converted next, so that no user waits for all files of another."""
 
 import threading
 import time
@@ -15,10 +15,10 @@ def next_file(
     served: Mapping[int, float],
     under_way: Mapping[int, int],
 ) -> File | None:
-    """Return the file to convert next: the shortest one of whoever comes first, then the oldest.
+    """Return the file to convert next: the shortest, then oldest one of the next user.
 
-    `under_way` is how many files of a user are being converted, `served` how many seconds were
-    spent on theirs: who has least of both comes first.
+    That is the user with the fewest files being converted (`under_way`), then with the fewest
+    seconds spent on them so far (`served`).
     """
 
     def turn(file: File) -> tuple[float, ...]:
@@ -29,7 +29,7 @@ def next_file(
 
 
 class Turns:
-    """The files that threads have under way in one kind of conversion, and who was served."""
+    """The files that threads are converting, in one kind of conversion, and the users' shares."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,10 +40,10 @@ class Turns:
     def take(
         self, find: Callable[[], Sequence[File]], length: Callable[[File], float]
     ) -> Iterator[File | None]:
-        """Hold the next of the files that `find` returns, for one thread; None without any."""
+        """Reserve the next of the files that `find` returns for a thread; None if there is none."""
         with self._lock:
             waiting = find()
-            self._count(waiting)
+            self._update_shares(waiting)
             free = [file for file in waiting if file.uuid not in self._under_way]
             file = next_file(free, length, self._served, Counter(self._under_way.values()))
             if file:
@@ -53,15 +53,15 @@ class Turns:
             yield file
         finally:
             if file:
-                self._put_back(file, time.monotonic() - begun)
+                self._release(file, time.monotonic() - begun)
 
-    def _put_back(self, file: File, seconds: float) -> None:
+    def _release(self, file: File, seconds: float) -> None:
         with self._lock:
             del self._under_way[file.uuid]
             self._served[file.user_id] = self._served.get(file.user_id, 0.0) + seconds
 
-    def _count(self, waiting: Sequence[File]) -> None:
-        """Let newcomers start level with whoever was served the least; forget who is gone."""
+    def _update_shares(self, waiting: Sequence[File]) -> None:
+        """Start new users at the smallest share, and forget users without files."""
         users = {file.user_id for file in waiting} | set(self._under_way.values())
-        level = min((self._served[user] for user in users if user in self._served), default=0.0)
-        self._served = {user: self._served.get(user, level) for user in users}
+        lowest = min((self._served[user] for user in users if user in self._served), default=0.0)
+        self._served = {user: self._served.get(user, lowest) for user in users}

@@ -1,4 +1,4 @@
-"""From received bytes to a file of the user's."""
+"""Storing uploads: from received bytes to a user's file."""
 
 import os
 import threading
@@ -8,16 +8,17 @@ from typing import Any
 from whisper_service import credentials, ids
 from whisper_service.db import write_transaction
 from whisper_service.errors import ServiceError
-from whisper_service.files import ffmpeg, filenames, quota
+from whisper_service.files import ffmpeg, filenames, media, quota
+from whisper_service.files.media import Media
 from whisper_service.files.storage import IncomingFile, Storage
 from whisper_service.tables import File, User
 
-# A probe is an ffmpeg, which takes a core for a while: no more at once than there are cores.
+# A probe runs ffmpeg, which keeps a core busy for a while: at most one per core at once.
 _probes = threading.Semaphore(os.cpu_count() or 1)
 
 
 class RejectedFile(ServiceError):
-    """An upload that is not kept. `code` is the word for it in the answer."""
+    """An upload that is not stored. `code` is the machine-readable reason."""
 
     status = 400
     code: str
@@ -28,19 +29,19 @@ class RejectedFile(ServiceError):
 
 
 def store(user: User, incoming: IncomingFile, filename: str, storage: Storage) -> tuple[File, bool]:
-    """Keep an upload, and return whether the user had the same bytes before.
+    """Store an upload; return its file, and whether the user already had the same bytes.
 
-    When it returns, the bytes are safe on disk and known to be media; the conversion is still to
-    come. A file that could not be converted before is tried again. Raises RejectedFile, or
-    Unauthenticated when the account is gone.
+    On return the bytes are safe on disk and known to be media; the conversion follows later. A file
+    whose conversion failed before is tried again. Raises RejectedFile, or Unauthenticated when the
+    account was deleted.
     """
     _reject_bad_size(incoming)
     incoming.close()
     known = _find_same(user, incoming.hash)
     if known and known.status != "failed":
         return known, True
-    kind = _probe(incoming)
-    return _keep(user, incoming, filename, kind, storage)
+    probed = _probe(incoming)
+    return _keep(user, incoming, filename, probed, storage)
 
 
 def _reject_bad_size(incoming: IncomingFile) -> None:
@@ -50,13 +51,13 @@ def _reject_bad_size(incoming: IncomingFile) -> None:
         raise RejectedFile("file_too_large", f"The file is larger than {incoming.max_bytes} bytes")
 
 
-def _probe(incoming: IncomingFile) -> ffmpeg.Media:
+def _probe(incoming: IncomingFile) -> Media:
     try:
         with _probes:
-            return ffmpeg.probe(incoming.path)
-    except ffmpeg.NoAudioStream as error:
+            return media.probe(incoming.path)
+    except media.NoAudioStream as error:
         raise RejectedFile("no_audio_stream", str(error)) from error
-    except (ffmpeg.UnsupportedMedia, ffmpeg.MediaError) as error:
+    except (media.UnsupportedMedia, ffmpeg.MediaError) as error:
         raise RejectedFile("unsupported_content_type", "Unsupported content type") from error
 
 
@@ -65,11 +66,11 @@ def _find_same(user: User, digest: str) -> File | None:
 
 
 def _keep(
-    user: User, incoming: IncomingFile, filename: str, kind: ffmpeg.Media, storage: Storage
+    user: User, incoming: IncomingFile, filename: str, probed: Media, storage: Storage
 ) -> tuple[File, bool]:
-    """Place the upload and record it, unless the user has the same file by now.
+    """Place and record the upload, unless the user has the same file by now.
 
-    All in one transaction: what was read before may be gone by then.
+    In one transaction: what was read before may have changed.
     """
     new_uuid = ids.uuid7()
     try:
@@ -81,16 +82,16 @@ def _keep(
             _check_quota(user, incoming, known, storage)
             storage.place(incoming.path, storage.original(known.uuid if known else new_uuid))
             if known:
-                File.update(**_values(incoming, kind)).where(File.uuid == known.uuid).execute()
+                File.update(**_values(incoming, probed)).where(File.uuid == known.uuid).execute()
                 return known, False
-            return _create(new_uuid, user, incoming, filename, kind), False
+            return _create(new_uuid, user, incoming, filename, probed), False
     except BaseException:
         storage.delete(new_uuid)
         raise
 
 
 def _check_quota(user: User, incoming: IncomingFile, known: File | None, storage: Storage) -> None:
-    """Raise RejectedFile beyond the quota. A failed file that comes again makes room for itself."""
+    """Raise RejectedFile beyond the quota. A failed file is replaced when it is uploaded again."""
     replaced = quota.stored_bytes(known) if known else 0
     try:
         quota.check(user.id, incoming.size - replaced, storage.quota_bytes)
@@ -98,27 +99,25 @@ def _check_quota(user: User, incoming: IncomingFile, known: File | None, storage
         raise RejectedFile("quota_exceeded", str(error)) from error
 
 
-def _create(
-    uuid: str, user: User, incoming: IncomingFile, filename: str, kind: ffmpeg.Media
-) -> File:
+def _create(uuid: str, user: User, incoming: IncomingFile, filename: str, probed: Media) -> File:
     return File.create(
         uuid=uuid,
         user_id=user.id,
         hash=incoming.hash,
         filename=filenames.clean(filename) or "file",
         uploaded_at=int(time.time()),
-        **_values(incoming, kind),
+        **_values(incoming, probed),
     )
 
 
-def _values(incoming: IncomingFile, kind: ffmpeg.Media) -> dict[str, Any]:
-    """Return what is known of a recording before its conversion."""
+def _values(incoming: IncomingFile, probed: Media) -> dict[str, Any]:
+    """Return a file's columns before its conversion."""
     return {
         "status": "converting",
         "error": None,
         "samples": None,
-        "kind": kind.kind,
-        "content_type": kind.content_type,
+        "kind": probed.kind,
+        "content_type": probed.content_type,
         "size_bytes": incoming.size,
-        "claimed_seconds": kind.length.seconds,
+        "claimed_seconds": probed.length.seconds,
     }

@@ -1,4 +1,4 @@
-"""The user's side of transcriptions."""
+"""Transcriptions as their users order, read and delete them."""
 
 import time
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from whisper_service import billing, ids
-from whisper_service.config import Limits
+from whisper_service.config import LimitsSettings
 from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.files import library
 from whisper_service.jobs import checkpoints
-from whisper_service.jobs.checkpoints import UNFINISHED
 from whisper_service.models.catalog import ModelFile
 from whisper_service.pagination import Page, page_of
-from whisper_service.tables import File, StoredTranscript, Transcription, User
+from whisper_service.tables import UNFINISHED, File, StoredTranscript, Transcription, User
+from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.formats import ORDERED
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.whisper import languages
@@ -26,7 +26,7 @@ LATER = "try again when some are finished"
 
 
 @dataclass(frozen=True)
-class Order:
+class TranscriptionRequest:
     """What is to be made of a file. `language` is an ISO 639-1 code or 'auto'."""
 
     model: ModelFile
@@ -34,55 +34,55 @@ class Order:
     formats: Sequence[str]
     options: Options
 
+    def key(self, file_uuid: str) -> TranscriptKey:
+        model, version = self.model.name, self.model.version
+        return TranscriptKey(file_uuid, model, version, self.language, self.options.to_text())
 
-def submit(user: User, file_uuid: str, order: Order, limits: Limits) -> list[Transcription]:
+
+def submit(
+    user: User, file_uuid: str, request: TranscriptionRequest, limits: LimitsSettings
+) -> list[Transcription]:
     """Queue a transcription of a file for each format, the same format once.
 
     Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
     that are not there, or that the model cannot do, TooManyRequests when too many are unfinished.
     """
-    _check_formats(order.formats)
-    _check_language(order)
+    _check_formats(request.formats)
+    _check_language(request)
     with write_transaction():
         file = library.find_owned(user, file_uuid)
         if file.status == "failed" and file.samples is None:
             raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
-        formats = list(dict.fromkeys(order.formats))
+        formats = list(dict.fromkeys(request.formats))
         _check_unfinished(file, len(formats), limits)
         return [
             Transcription.create(
                 uuid=ids.uuid7(),
                 user_id=user.id,
-                file_uuid=file.uuid,
-                model=order.model.name,
-                model_version=order.model.version,
-                language=order.language,
-                options=order.options.to_text(),
                 format=name,
                 created_at=int(time.time()),
+                **request.key(file.uuid).values(),
             )
             for name in formats
         ]
 
 
-def find_same(user: User, file_uuid: str, order: Order, *, completed: bool) -> Transcription | None:
-    """Find the user's newest transcription of the same that has not ended, or has with a result."""
-    statuses = ["pending", "processing", *(["completed"] if completed else [])]
+def find_same(
+    user: User, file_uuid: str, request: TranscriptionRequest, *, completed: bool
+) -> Transcription | None:
+    """Return the user's newest equal transcription that is unfinished, or completed."""
+    statuses = [*UNFINISHED, *(["completed"] if completed else [])]
     query = Transcription.select().where(
-        Transcription.file_uuid == file_uuid,
+        *request.key(file_uuid).matching(Transcription),
         Transcription.user_id == user.id,
-        Transcription.model == order.model.name,
-        Transcription.model_version == order.model.version,
-        Transcription.language == order.language,
-        Transcription.options == order.options.to_text(),
         Transcription.status.in_(statuses),
     )
     found: Transcription | None = query.order_by(Transcription.id.desc()).first()
     return found
 
 
-# Asked for more often than anything else: written once, for Peewee needs 15 times as long for it
-# as SQLite for the answer.
+# The most frequent query is built once: building it takes Peewee 15 times as long as answering it
+# takes SQLite.
 _QUERY = Transcription.select().where(Transcription.uuid == "")
 _BY_UUID, _ = _QUERY.sql()
 _NAMES = [column.name for column in _QUERY.selected_columns]
@@ -157,12 +157,12 @@ def delete(user: User, uuid: str) -> Transcription:
         if row.status == "processing":
             billing.refund_rest(row)
         Transcription.delete().where(Transcription.uuid == uuid).execute()
-        checkpoints.clear_unwanted(checkpoints.key(row))
+        checkpoints.clear_unwanted(TranscriptKey.of(row))
     return row
 
 
 def transcript_of(transcription: Transcription) -> Transcript | None:
-    """Load what was heard; None until the transcription is completed, and after its deletion."""
+    """Load the transcript; None until the transcription is completed, and after its deletion."""
     data = stored(transcription)
     return Transcript.from_json(data) if data is not None else None
 
@@ -173,7 +173,7 @@ def stored(transcription: Transcription) -> str | None:
     return row.data if row else None
 
 
-def _check_unfinished(file: File, new: int, limits: Limits) -> None:
+def _check_unfinished(file: File, new: int, limits: LimitsSettings) -> None:
     """Raise TooManyRequests when `new` transcriptions more would be too many."""
     unfinished = Transcription.select().where(Transcription.status.in_(UNFINISHED))
     for of, owner, most in (
@@ -197,12 +197,14 @@ def _check_formats(formats: Sequence[str]) -> None:
             raise InvalidRequest(f"Invalid format: {name}. Must be one of: {known}")
 
 
-def _check_language(order: Order) -> None:
-    if order.language != "auto" and order.language not in languages.CODES:
-        raise InvalidRequest(f"Invalid language: {order.language}")
-    if not order.model.is_english_only:
+def _check_language(request: TranscriptionRequest) -> None:
+    if request.language != "auto" and request.language not in languages.CODES:
+        raise InvalidRequest(f"Invalid language: {request.language}")
+    if not request.model.is_english_only:
         return
-    if order.language not in {"auto", "en"}:
-        raise InvalidRequest(f"Model {order.model.name} knows English only, not {order.language}")
-    if order.options.translate:
-        raise InvalidRequest(f"Model {order.model.name} knows English only and cannot translate")
+    if request.language not in {"auto", "en"}:
+        raise InvalidRequest(
+            f"Model {request.model.name} knows English only, not {request.language}"
+        )
+    if request.options.translate:
+        raise InvalidRequest(f"Model {request.model.name} knows English only and cannot translate")

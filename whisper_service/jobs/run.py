@@ -1,4 +1,4 @@
-"""A claimed job on its way through the engines, in tasks that several of them can share."""
+"""A claimed job while it runs, in tasks that several engines can share."""
 
 import time
 import wave
@@ -10,9 +10,10 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
-from whisper_service.jobs.queue import Job
+from whisper_service.audio import FRAME_SAMPLES, seconds_of
+from whisper_service.jobs.job import Job
 from whisper_service.transcripts.transcript import Segment, Transcript, Word, tidy
-from whisper_service.whisper.chunking import FRAME, Chunk, plan
+from whisper_service.whisper.chunking import Chunk, plan
 from whisper_service.whisper.options import Options
 from whisper_service.whisper.protocol import (
     Answer,
@@ -24,22 +25,21 @@ from whisper_service.whisper.protocol import (
 )
 from whisper_service.whisper.vad import LEAD
 
-SAMPLE_RATE = 16_000
 NO_OPTIONS = Options()
-# A minute in which speech is looked for at a time: short enough for two engines to share.
-BLOCK = 2048 * FRAME  # samples
+# Speech is searched for in blocks of a minute, short enough for two engines to share.
+BLOCK_SAMPLES = 2048 * FRAME_SAMPLES
 
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work for an engine: what to do with a stretch of the recording."""
+    """One request to an engine: what to do with a part of the recording."""
 
     do: str
     chunk: Chunk
 
     @property
     def seconds(self) -> float:
-        return (self.chunk.stop - self.chunk.start) / SAMPLE_RATE
+        return seconds_of(self.chunk.stop - self.chunk.start)
 
     def request(
         self,
@@ -49,10 +49,10 @@ class Task:
         beam_size: int = 1,
         options: Options = NO_OPTIONS,
     ) -> Request:
-        """Put the task to the engine, with the samples that it needs."""
+        """Return the request to the engine, with the samples that it needs."""
         start, stop = self.chunk.start, self.chunk.stop
         if self.do == FIND_SPEECH:
-            whole_frames = -(-stop // FRAME) * FRAME
+            whole_frames = -(-stop // FRAME_SAMPLES) * FRAME_SAMPLES
             return FindSpeech(read_samples(wav, start - LEAD, whole_frames))
         samples = read_samples(wav, start, stop)
         return Transcribe(samples, language, threads, beam_size, options)
@@ -71,7 +71,7 @@ TRANSCRIBE = "transcribe"
 
 
 class Run:
-    """First speech is looked for, then the chunks with speech are transcribed, in any order.
+    """First speech is searched for, then the chunks with speech are transcribed, in any order.
 
     The first `engines` of all engines may share it. Not safe for threads: the scheduler that holds
     the runs has a lock.
@@ -87,14 +87,14 @@ class Run:
     ) -> None:
         self.job = job
         self.language = language
-        self.options = Options.from_text(job.options)
+        self.options = Options.from_text(job.key.options)
         self.engines = engines
         self._chunk_seconds = chunk_seconds
         self._saved = saved
         self._probabilities: dict[Chunk, array[float]] = {}
         self._answers: dict[Chunk, Transcribed] = {}
-        blocks = range(0, job.samples, BLOCK)
-        chunks = [Chunk(start, min(start + BLOCK, job.samples)) for start in blocks]
+        blocks = range(0, job.samples, BLOCK_SAMPLES)
+        chunks = [Chunk(start, min(start + BLOCK_SAMPLES, job.samples)) for start in blocks]
         self._ready = deque(Task(FIND_SPEECH, chunk) for chunk in chunks)
         self._waiting: list[Task] = []
         self._under_way = 0
@@ -108,19 +108,19 @@ class Run:
 
     @property
     def ready(self) -> int:
-        """Count the tasks that engines could take now."""
+        """The number of tasks that engines could take now."""
         return min(len(self._ready), self.engines - self._under_way)
 
     @property
     def is_complete(self) -> bool:
         return not (self._ready or self._waiting or self._under_way)
 
-    def take(self) -> Task:
+    def next_task(self) -> Task:
         self._under_way += 1
         return self._ready.popleft()
 
-    def give(self, task: Task, answer: Answer) -> None:
-        """Take the answer to a task, and see what can be done next."""
+    def complete(self, task: Task, answer: Answer) -> None:
+        """Record the answer to a task, and make the tasks ready that depend on it."""
         self._under_way -= 1
         if isinstance(answer, SpeechFound):
             self._probabilities[task.chunk] = array("f", answer.probabilities)
@@ -142,16 +142,16 @@ class Run:
         made = self._done_samples - self._resumed_samples
         if not made:
             return None
-        return made / self.speech_samples * self.job.samples / SAMPLE_RATE / self.seconds
+        return made / self.speech_samples * seconds_of(self.job.samples) / self.seconds
 
     @property
     def seconds(self) -> float:
-        """Tell how long it has been running."""
+        """How long it has been running."""
         return time.monotonic() - self._begun
 
     def transcript(self) -> Transcript:
-        """Put the chunks' segments together, their times counted from the recording's start."""
-        duration = self.job.samples / SAMPLE_RATE
+        """Return the segments of all chunks, with times from the recording's start."""
+        duration = seconds_of(self.job.samples)
         parts = [
             _within(segment, chunk)
             for chunk, answer in sorted(self._answers.items(), key=itemgetter(0))
@@ -162,7 +162,7 @@ class Run:
         return Transcript(text, self.language, duration, segments, self.options.task)
 
     def _keep(self, chunk: Chunk, answer: Transcribed) -> None:
-        """Keep the answer for a chunk. The text grows as far as there is no gap in it."""
+        """Record the answer for a chunk. The text grows as far as it has no gap."""
         self._answers[chunk] = answer
         self._done_samples += chunk.stop - chunk.start
         before = len(self._texts)
@@ -173,14 +173,14 @@ class Run:
             self._texts.append("".join(segment.text for segment in segments))
         if len(self._texts) > before:
             self._text = "".join(self._texts).strip()
-        self._speak(answer.language)
+        self._set_language(answer.language)
 
     def _plan(self) -> None:
-        heard = array("f")
+        probabilities = array("f")
         for _, block in sorted(self._probabilities.items()):
-            heard.extend(block)
+            probabilities.extend(block)
         self._probabilities.clear()
-        self._planned = plan(heard, self.job.samples, self._chunk_seconds)
+        self._planned = plan(probabilities, self.job.samples, self._chunk_seconds)
         self.speech_samples = sum(chunk.stop - chunk.start for chunk in self._planned)
         for chunk in self._planned:
             if chunk in self._saved:
@@ -189,15 +189,15 @@ class Run:
             else:
                 self._waiting.append(Task(TRANSCRIBE, chunk))
         if self.language != "auto":
-            self._speak(self.language)
+            self._set_language(self.language)
         elif self._waiting:
-            # The first long one tells the language of all.
+            # The language of all is detected in the longest of the first chunks.
             longest = max(self._waiting[:5], key=lambda task: task.seconds)
             self._waiting.remove(longest)
             self._ready.append(longest)
 
-    def _speak(self, language: str) -> None:
-        """Let all chunks go ahead in the language that is known now."""
+    def _set_language(self, language: str) -> None:
+        """Make all chunks ready, now that the language is known."""
         if self.language == "auto":
             self.language = language
         self._ready.extend(self._waiting)
@@ -214,8 +214,8 @@ def read_samples(wav: Path, start: int, stop: int) -> bytes:
 
 
 def _within(segment: Segment, chunk: Chunk) -> Segment:
-    """Count a segment's times from the recording's start, and end it with its chunk."""
-    start, stop = chunk.start / SAMPLE_RATE, chunk.stop / SAMPLE_RATE
+    """Return a segment with times from the recording's start, cut at the end of its chunk."""
+    start, stop = seconds_of(chunk.start), seconds_of(chunk.stop)
     words = [Word(word.text, start + word.start, start + word.end) for word in segment.words]
     first, last = min(start + segment.start, stop), min(start + segment.end, stop)
     return replace(segment, start=first, end=last, words=words)

@@ -1,12 +1,14 @@
-"""Which task an engine takes next, so that nobody waits behind somebody else's long recording."""
+"""Decides which task an engine gets next, so that nobody waits for another's long recording."""
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from whisper_service.audio import seconds_of
 from whisper_service.jobs import queue
-from whisper_service.jobs.queue import SHORT_SECONDS, Job
-from whisper_service.jobs.run import SAMPLE_RATE, Progress, Run, Task
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.queue import SHORT_SECONDS
+from whisper_service.jobs.run import Progress, Run, Task
 from whisper_service.whisper.protocol import Answer
 
 
@@ -64,7 +66,7 @@ class Scheduler:
     def complete_task(self, run: Run, task: Task, answer: Answer) -> bool:
         """Take the answer to a task. Return whether its run is complete, and removed."""
         with self._lock:
-            run.give(task, answer)
+            run.complete(task, answer)
             self._busy -= 1
             return run.is_complete and self._remove(run)
 
@@ -83,7 +85,7 @@ class Scheduler:
     def audio_left(self) -> float:
         """Return the seconds of audio that the runs have still to transcribe."""
         with self._lock:
-            return sum(run.job.samples / SAMPLE_RATE * (1 - run.share) for run in self._runs)
+            return sum(seconds_of(run.job.samples) * (1 - run.share) for run in self._runs)
 
     def clear(self) -> list[Run]:
         """Remove all runs, and return them."""
@@ -92,7 +94,7 @@ class Scheduler:
         return runs
 
     def _assign(self, run: Run) -> Assignment:
-        task = run.take()
+        task = run.next_task()
         self._served[run.job.user_id] += task.seconds
         self._busy += 1
         waiting = sum(other.ready for other in self._runs)
@@ -108,7 +110,7 @@ class Scheduler:
         ready = [run for run in self._runs if run.ready]
         mine = [run for run in ready if engine < run.engines]
         if len(mine) < len(ready):
-            # What is claimed already waits for another engine: first that, then the queue.
+            # A claimed run waits for another engine: first that, then the queue.
             return next(iter(mine), None)
         users = {run.job.user_id for run in ready} | waiting
         self._keep_count(users)
@@ -133,11 +135,11 @@ class Scheduler:
         return False
 
     def _keep_count(self, users: set[int]) -> None:
-        """Let who comes anew start level with who was served the least; forget who is gone."""
+        """Start newcomers level with whoever was served least, and forget who is gone."""
         users = users | {run.job.user_id for run in self._runs}
         level = min((self._served[user] for user in users if user in self._served), default=0.0)
         self._served = {user: self._served.get(user, level) for user in users}
 
 
 def _is_short(run: Run) -> bool:
-    return run.job.samples <= SHORT_SECONDS * SAMPLE_RATE
+    return seconds_of(run.job.samples) <= SHORT_SECONDS

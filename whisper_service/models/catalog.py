@@ -1,6 +1,7 @@
-"""The Whisper models that can be asked for: every readable ggml file in the models folder."""
+"""The Whisper models that can be requested: every readable ggml file in the models folder."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from whisper_service.errors import NotFound
@@ -9,7 +10,7 @@ from whisper_service.models import ggml
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model on disk. `size` is in bytes; `version` tells it from others that had its name."""
+    """A model on disk. `size` is in bytes; `version` differs for each file under the same name."""
 
     name: str
     path: Path
@@ -19,22 +20,29 @@ class ModelFile:
 
 
 def available(folder: Path) -> list[ModelFile]:
-    """List the models by name, as the folder is now. What is not a ggml file is passed over."""
-    found = []
-    for path in sorted(folder.glob("*.bin")):
-        try:
-            english = ggml.read_header(path).is_english_only
-            status = path.stat()
-            version = f"{status.st_size}-{status.st_mtime_ns}"
-            found.append(ModelFile(path.stem, path, status.st_size, version, english))
-        except (ggml.ModelFileError, OSError):
-            continue
-    return found
+    """Return the models that are in the folder now, by name. Other files are ignored."""
+    return [model for path in sorted(folder.glob("*.bin")) if (model := _describe(path))]
 
 
 def find(folder: Path, name: str) -> ModelFile:
-    """Find a model by its name. Raises NotFound when there is none."""
-    for model in available(folder):
-        if model.name == name:
+    """Return a model by its name. Raises NotFound when there is none."""
+    for path in folder.glob("*.bin"):  # the name may come from a user, so it makes no path
+        if path.stem == name and (model := _describe(path)):
             return model
     raise NotFound(f"Model not found: {name}")
+
+
+def _describe(path: Path) -> ModelFile | None:
+    try:
+        status = path.stat()
+        size, modified = status.st_size, status.st_mtime_ns
+        is_english_only = _is_english_only(path, size, modified)
+    except (ggml.ModelFileError, OSError):
+        return None
+    return ModelFile(path.stem, path, size, f"{size}-{modified}", is_english_only)
+
+
+@lru_cache(maxsize=256)
+def _is_english_only(path: Path, _size: int, _modified: int) -> bool:
+    """Read it from the header, once for each version of the file."""
+    return ggml.read_header(path).is_english_only

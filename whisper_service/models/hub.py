@@ -1,4 +1,4 @@
-"""Models from the hub that whisper.cpp publishes them on, or from a mirror of it."""
+"""Downloading models from the hub where whisper.cpp publishes them, or from a mirror."""
 
 import errno
 import hashlib
@@ -44,20 +44,20 @@ SHA1 = {
 
 READ_TIMEOUT = 30.0  # seconds without a byte
 _FRUITLESS_TRIES = 5
-_CHUNK = 1 << 14  # bytes; what a cut leaves of a chunk is lost
+_CHUNK = 1 << 14  # bytes; a broken connection loses at most one chunk
 _MEGABYTE = 1_000_000
 
 
 class HubError(CommandError):
-    """The hub does not have the file, cannot be reached, or sent something else."""
+    """The hub does not have the file, cannot be reached, or sent a damaged one."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """What to get, and the SHA-1 that it must have.
+    """A file on the hub, and the SHA-1 that it must have.
 
-    `connect_timeout` and `pause`, the wait before the first retry that doubles for each further
-    one without progress, are in seconds.
+    `connect_timeout` and `pause` are in seconds. `pause` is the delay before the first retry; it
+    doubles with each further retry without progress.
     """
 
     url: str
@@ -71,19 +71,19 @@ class Download:
 
 
 def of(model: str, hub: str | None = None, connect_timeout: float = 5.0) -> Download:
-    """Describe the download of a model of the table, such as `tiny.en`.
+    """Return the download of a model in SHA1, such as `tiny.en`.
 
-    The hub is the given base URL, else the one in WHISPER_SERVICE_MODEL_HUB, else the usual one.
+    The hub's base URL is `hub`, else WHISPER_SERVICE_MODEL_HUB, else HUB.
     """
     base = hub or os.environ.get(HUB_VARIABLE) or HUB
     return Download(f"{base.rstrip('/')}/ggml-{model}.bin", SHA1[model], connect_timeout)
 
 
 def download(what: Download, file: io.FileIO) -> None:
-    """Fill a locked part file, going on from what it holds, and check its hash.
+    """Resume a download into a locked part file, and check its hash.
 
-    Raises HubError, with the part file emptied when its hash is wrong, and CommandError when the
-    disk has no room for it, emptied too when it filled up: that would stop the service as well.
+    Raises HubError, and empties the part file if its hash is wrong. Raises CommandError when the
+    disk has no room, and empties it if the disk filled up, which would stop the service as well.
     """
     say(f"Downloading {what.file_name} from {urlsplit(what.url).hostname}")
     most = start = file.seek(0, io.SEEK_END)
@@ -105,12 +105,12 @@ def download(what: Download, file: io.FileIO) -> None:
 
 
 def _receive(what: Download, file: io.FileIO) -> None:
-    """Ask for what is missing, and write what comes. Raises requests.RequestException."""
+    """Request and write what is missing. Raises requests.RequestException."""
     have = file.seek(0, io.SEEK_END)
     with _request(what, have) as response:
         if not have or _continues(response, have):
             return _store(what, file, response)
-    if _is_whole(what, file):  # only its final name was missing
+    if _is_whole(what, file):  # it only had to be renamed
         return None
     part_file.clear(file)
     with _request(what, 0) as response:
@@ -124,7 +124,7 @@ def _request(what: Download, have: int) -> requests.Response:
 
 
 def _continues(response: requests.Response, have: int) -> bool:
-    """Tell whether the answer can be stored behind what is there, or takes its place, or fails."""
+    """Return False if the server cannot continue after the first `have` bytes."""
     if response.status_code == HTTPStatus.PARTIAL_CONTENT:
         return response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
     return response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
@@ -132,7 +132,7 @@ def _continues(response: requests.Response, have: int) -> bool:
 
 def _store(what: Download, file: io.FileIO, response: requests.Response) -> None:
     response.raise_for_status()
-    if response.status_code == HTTPStatus.OK:  # the whole file, whatever part was asked for
+    if response.status_code == HTTPStatus.OK:  # the whole file, although a part was requested
         part_file.clear(file)
     length = int(response.headers.get("Content-Length", 0))
     have = file.tell()
@@ -154,12 +154,12 @@ def _store(what: Download, file: io.FileIO, response: requests.Response) -> None
 
 def _write(file: io.FileIO, chunk: bytes) -> None:
     left = memoryview(chunk)
-    while left:  # on a disk that is nearly full a part may be written
+    while left:  # on a nearly full disk only a part may be written
         left = left[file.write(left) :]
 
 
 def _bar(what: Download, have: int, length: int) -> "tqdm[NoReturn]":
-    """Show the progress in bytes on a terminal, and nothing elsewhere."""
+    """Return a progress bar, which shows on a terminal only."""
     total = have + length if length else None
     return tqdm(
         desc=what.file_name,

@@ -1,4 +1,4 @@
-"""A model file on its way: `NAME.bin.part` beside its place, under a lock until it is whole."""
+"""Part files: a model file is `NAME.bin.part`, and locked, until it is complete."""
 
 import fcntl
 import io
@@ -12,23 +12,22 @@ from whisper_service.errors import CommandError
 
 
 def say(line: str) -> None:
-    """Tell the person at the terminal."""
+    """Print a line to the terminal."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
 def path_of(target: Path) -> Path:
-    """Tell where `target` is written until it is whole."""
+    """Return where `target` is written until it is complete."""
     return target.with_name(f"{target.name}.part")
 
 
 @contextmanager
 def locked(target: Path) -> Iterator[io.FileIO]:
-    """Open the part file of `target` for this process alone, with what is in it already.
+    """Open the part file of `target`, with its previous content, for this process alone.
 
-    What was written stays when the block fails, for the next one to go on from; an empty part file
-    is removed. Raises CommandError while another process has it, and for a folder or a disk that
-    does not take it.
+    If the block fails, the content stays, so that the next attempt can resume; an empty part file
+    is removed. Raises CommandError while another process holds it, or if it cannot be written.
     """
     path = path_of(target)
     with _disk_errors(target.name):
@@ -44,7 +43,7 @@ def locked(target: Path) -> Iterator[io.FileIO]:
 
 
 def place(file: io.FileIO, target: Path) -> None:
-    """Give the locked part file its final name; after a crash it is there whole or not at all."""
+    """Rename the locked part file to its final name, safely even in a crash."""
     os.fsync(file.fileno())
     path_of(target).replace(target)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -55,7 +54,7 @@ def place(file: io.FileIO, target: Path) -> None:
 
 
 def clear(file: io.FileIO) -> None:
-    """Start the part file anew."""
+    """Empty the part file."""
     file.truncate(0)
     file.seek(0)
 
@@ -67,11 +66,11 @@ def _open_locked(path: Path) -> io.FileIO:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise CommandError(f"Another process is getting {path.stem} already") from None
+            raise CommandError(f"Another process is already downloading {path.stem}") from None
         with suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 return file
-        file.close()  # between open and lock the other process was done: that file has moved
+        file.close()  # the other process finished between open and lock, and has renamed that file
 
 
 def _create(path: str, flags: int) -> int:

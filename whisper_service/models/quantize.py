@@ -1,11 +1,10 @@
-"""From a plain ggml model to a smaller, faster one: the large matrices in blocks of few bits.
+"""Quantizing a plain ggml model: large matrices in blocks of few bits, smaller and faster.
 
 q8_0 is, bit for bit, what whisper.cpp's `whisper-quantize` makes. In q4_0 and q5_0 the scale of a
-block is chosen among a few, and fitted, so that the squared error is smaller by a tenth and more.
+block is chosen among a few, and fitted, so that the squared error is at least a tenth smaller.
 """
 
 import io
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
@@ -17,74 +16,74 @@ import numpy.typing as npt
 
 from whisper_service.errors import CommandError
 from whisper_service.models import ggml, part_file
+from whisper_service.models.architecture import expected_tensors
 from whisper_service.models.part_file import say
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
-# The header's ftype: 1000 times the quantisation version, which is 2, plus the kind.
+# The header's ftype.
 FTYPES = {"q4_0": 2002, "q5_0": 2008, "q8_0": 2007}
 
-_PLAIN = {ggml.F32: "<f4", ggml.F16: "<f2"}
 _BLOCK = 32  # values that share a scale
 _SLICE = 1 << 18  # values held at a time
 
 
-def quantise(source: Path, name: str, file: io.FileIO) -> None:
-    """Write the model, quantised to `q4_0`, `q5_0` or `q8_0`, into a locked part file.
+def quantize(source: Path, name: str, file: io.FileIO) -> None:
+    """Write the model, quantized to `q4_0`, `q5_0` or `q8_0`, into a locked part file.
 
-    Raises CommandError for a source that is no sound float32 or float16 model; whatever goes
-    wrong, the part file is left empty.
+    Raises CommandError for a source that is not a sound float32 or float16 model. On any error the
+    part file is left empty.
     """
     try:
         header = ggml.check(source)
     except ggml.ModelFileError as error:
-        raise CommandError(f"{source.name} cannot be quantised: {error}") from error
-    if header.weight_type not in _PLAIN:
-        raise CommandError(f"{source.name} is not plain float32 or float16; only that is quantised")
-    say(f"Quantising {source.name} to {name}")
+        raise CommandError(f"{source.name} cannot be quantized: {error}") from error
+    if header.weight_type not in ggml.DTYPES:
+        raise CommandError(f"{source.name} cannot be quantized: it is not float32 or float16")
+    say(f"Quantizing {source.name} to {name}")
     part_file.clear(file)
     try:
         with source.open("rb") as plain, open(file.fileno(), "wb", closefd=False) as output:
-            _convert(plain, header, replace(header, ftype=FTYPES[name]), output)
+            _convert(plain, FTYPES[name], output)
     except BaseException:
         part_file.clear(file)
         raise
 
 
-def _convert(plain: BinaryIO, header: ggml.Header, wanted: ggml.Header, output: BinaryIO) -> None:
-    before = ggml.expected_tensors(header)
-    size = sum(12 + 4 * len(each.dims) + len(name) + each.size for name, each in before.items())
-    start = plain.seek(0, io.SEEK_END) - size  # the checked file ends with the last tensor
-    plain.seek(0)
-    head = plain.read(start)  # and has mel filters and vocabulary between header and first tensor
-    output.write(wanted.to_bytes() + head[len(wanted.to_bytes()) :])
-    after = ggml.expected_tensors(wanted)
-    for _ in before:  # in the file's order, whatever that is
-        rank, length, kind = struct.unpack("<3i", plain.read(12))
-        dims = plain.read(4 * rank)
-        name = plain.read(length)
-        tensor = after[name.decode()]
-        output.write(struct.pack("<3i", rank, length, tensor.kind) + dims + name)
-        slices = _slices(plain, prod(tensor.dims), kind)
-        output.writelines(_encode(values, tensor.kind) for values in slices)
+def _convert(plain: BinaryIO, ftype: int, output: BinaryIO) -> None:
+    header = ggml.skip_to_tensors(plain)
+    wanted = replace(header, ftype=ftype)
+    ggml.write_header(output, wanted)
+    _copy_between(plain, output.tell(), plain.tell(), output)  # mel filters and vocabulary
+    tensors = expected_tensors(wanted)
+    for _ in tensors:  # in the file's own order
+        name, tensor = ggml.read_tensor(plain)
+        ggml.write_tensor(output, name, tensors[name])
+        slices = _slices(plain, prod(tensor.dims), tensor.kind)
+        output.writelines(_encode(values, tensors[name].kind) for values in slices)
+
+
+def _copy_between(source: BinaryIO, start: int, stop: int, output: BinaryIO) -> None:
+    source.seek(start)
+    output.write(source.read(stop - start))
 
 
 def _slices(plain: BinaryIO, count: int, kind: int) -> Iterator[Floats]:
-    dtype = np.dtype(_PLAIN[kind])
+    dtype = np.dtype(ggml.DTYPES[kind])
     while count:
         taken = min(count, _SLICE)
         values = np.frombuffer(plain.read(taken * dtype.itemsize), dtype).astype(np.float32)
         if not np.isfinite(values).all():
-            raise CommandError("The model cannot be quantised: some of its weights are no numbers")
+            raise CommandError("The model cannot be quantized: some of its weights are not finite")
         yield values
         count -= taken
 
 
 def _encode(values: Floats, kind: int) -> bytes:
-    if kind in _PLAIN:
-        return values.astype(_PLAIN[kind]).tobytes()
-    return _QUANTISERS[kind](values.reshape(-1, _BLOCK)).tobytes()
+    if kind in ggml.DTYPES:
+        return values.astype(ggml.DTYPES[kind]).tobytes()
+    return _QUANTIZERS[kind](values.reshape(-1, _BLOCK)).tobytes()
 
 
 def _q4_0(blocks: Floats) -> Bytes:
@@ -105,13 +104,13 @@ def _q8_0(blocks: Floats) -> Bytes:
     return np.hstack([_half(scale), rounded.astype(np.int8).view(np.uint8)])
 
 
-_QUANTISERS = {2: _q4_0, 6: _q5_0, 8: _q8_0}  # by ggml type
+_QUANTIZERS = {2: _q4_0, 6: _q5_0, 8: _q8_0}  # by ggml type
 
 
 def _levels(blocks: Floats, half: int) -> tuple[Bytes, Bytes]:
-    """Give each block's scale, and its values as levels from 0 to 2 * half - 1 around half.
+    """Return each block's scale, and its values as levels from 0 to 2 * half - 1 around half.
 
-    The largest value may become one of several levels, and others then less wrong.
+    Several levels are tried for the largest value, and the one with the smallest error is kept.
     """
     places = np.abs(blocks).argmax(axis=1)[:, None]
     largest = np.take_along_axis(blocks, places, axis=1)

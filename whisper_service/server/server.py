@@ -1,39 +1,37 @@
-"""The running service: storage, database, worker and web server, started and ended in order."""
+"""The running service: storage, database, worker and web server, started and stopped in order."""
 
 import logging
 import resource
 import tempfile
 import time
-from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
-from whisper_service import db, sandbox
-from whisper_service.commands import check
+from whisper_service import billing, db, sandbox
 from whisper_service.config import Config
 from whisper_service.errors import CommandError
-from whisper_service.files import storage_folder
+from whisper_service.files import inventory, storage_folder
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import queue
+from whisper_service.jobs import outcomes
 from whisper_service.jobs.worker import Worker
 from whisper_service.models import catalog
-from whisper_service.server import admission
-from whisper_service.server.channel import Door
+from whisper_service.server.admission import Admission, pool_sizes
+from whisper_service.server.connections import ConnectionManager
 from whisper_service.server.dispatcher import Dispatcher
-from whisper_service.tables import File, User
-from whisper_service.web import create_app
+from whisper_service.web import create_app, route_options
 from whisper_service.web.services import Services
 
 LOOP_SECONDS = 0.5
 MAX_CONNECTIONS = 2000
-# A connection has at most a file being sent, and two for what it uploads.
+# A connection has its socket and at most two files: those of an upload, or one being sent.
 DESCRIPTORS = 3 * MAX_CONNECTIONS
-# At the end: for requests to come in whole and be answered, and for clients to see that it was
-# the last answer on their connection.
+# At shutdown: how long requests under way have to be received and answered, and how long a
+# connection has to be idle to be closed.
 DRAIN_SECONDS, IDLE_SECONDS = 20, 1
 NO_LIMIT = 2**62
 
@@ -41,34 +39,36 @@ logger = logging.getLogger(__name__)
 
 
 class Server:
-    """A context manager that holds the storage, the port and the worker while it is entered."""
+    """A context manager that owns the storage, the port and the worker while it is entered."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._exit = ExitStack()
         self._sockets: dict[int, Any] = {}
         self._stopping = False
-        self._looked = 0.0
+        self._checked = 0.0
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             settings = self.config.storage
             storage = Storage(settings.path, settings.reserve_bytes, settings.quota_bytes)
             stack.enter_context(storage.owned())
-            # With a new database they would be taken for leftovers, and swept away below.
+            # A new database knows none of the recordings, so the sweep below would remove them.
             db.open_database(storage.database, create=not storage.holds_recordings())
             stack.callback(db.database.close)
             storage_folder.make_private(storage.root)
             tempfile.tempdir = str(storage.temporary_folder)  # large bodies are spooled there
-            storage.sweep(*_known_files())
-            queue.requeue_interrupted()
+            storage.sweep(*inventory.list_stored(db.database.connection()))  # type: ignore[no-untyped-call]
+            outcomes.requeue_interrupted()
             if missing := sandbox.missing():
                 names = " and ".join(missing)
-                logger.warning("Without %s ffmpeg and the engine have limits alone", names)
-            for line in check.wrong_balances():
+                logger.warning(
+                    "%s is not available: ffmpeg and the engine run with resource limits only",
+                    names,
+                )
+            for line in billing.find_wrong_balances():
                 logger.error("%s", line)
             self.worker = Worker(self.config, storage)
-            self._door = Door(admission.rules(self.config, storage))
             self._listen(Services(self.config, storage, self.worker))
             stack.callback(wasyncore.close_all, self._sockets)
             stack.callback(self.worker.stop)
@@ -93,28 +93,29 @@ class Server:
         """Answer requests until `stop` is called, by a signal's handler or another thread."""
         try:
             while not self._stopping:
-                self._turn(LOOP_SECONDS)
+                self._poll(LOOP_SECONDS)
             self.worker.begin_stop()
-            self._answer_rest()
+            self._drain()
         finally:
             self._waitress.task_dispatcher.shutdown()
 
-    def _turn(self, seconds: float) -> None:
+    def _poll(self, seconds: float) -> None:
+        """Handle the events of up to `seconds`, and reject slow requests once a second."""
         wasyncore.loop(seconds, use_poll=True, map=self._sockets, count=1)
-        if time.monotonic() - self._looked > 1:
-            self._looked = time.monotonic()
-            self._door.end_overdue()
+        if time.monotonic() - self._checked > 1:
+            self._checked = time.monotonic()
+            self._connections.reject_slow()
 
-    def _answer_rest(self) -> None:
-        """Answer the requests that are there or under way, and none on new connections."""
+    def _drain(self) -> None:
+        """Answer the requests that have begun, and accept no new connections."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        self._door.close()
-        self._turn(0)  # what had come unread
-        while self._door.end_idle(IDLE_SECONDS) and time.monotonic() < deadline:
-            self._turn(LOOP_SECONDS / 5)
+        self._connections.stop_accepting()
+        self._poll(0)  # reads what has arrived
+        while self._connections.close_idle(IDLE_SECONDS) and time.monotonic() < deadline:
+            self._poll(LOOP_SECONDS / 5)
 
     def stop(self) -> None:
-        """Make `run` return when the requests under way are answered."""
+        """Make `run` return once the requests under way are answered."""
         self._stopping = True
 
     def greeting(self) -> str:
@@ -124,63 +125,57 @@ class Server:
             f"The transcription service is ready on {self.url}\n"
             f"  Models   {names}\n"
             f"  Storage  {self.config.storage.path}\n"
-            "  Next     the walk in README.md, or `make demo` in another terminal; Ctrl-C ends it"
+            "  Next     read README.md, or run `make demo` in another terminal; Ctrl-C stops it"
         )
 
     @property
     def _port(self) -> int:
-        """The port that was taken. A name with several addresses gets a server for each."""
+        """The port in use. A host name with several addresses has a server for each."""
         several = getattr(self._waitress, "effective_listen", None)
         port: int = several[0][1] if several else self._waitress.effective_port
         return port
 
     def _listen(self, services: Services) -> None:
-        server = self.config.server
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = max(
-            soft, min(DESCRIPTORS, hard if hard != resource.RLIM_INFINITY else DESCRIPTORS)
-        )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        _raise_descriptor_limit()
+        settings, app = self.config.server, create_app(services)
         try:
             self._waitress: Any = create_server(
-                create_app(services),
+                app,
                 map=self._sockets,
-                _dispatcher=Dispatcher(admission.pool_sizes(server.threads)),  # type: ignore[arg-type]
-                host=server.host,
-                port=server.port,
-                max_request_body_size=NO_LIMIT,  # the door's
+                _dispatcher=Dispatcher(pool_sizes(settings.threads)),  # type: ignore[arg-type]
+                host=settings.host,
+                port=settings.port,
+                max_request_body_size=NO_LIMIT,  # RequestParser has its own
                 max_request_header_size=32_768,
                 connection_limit=MAX_CONNECTIONS,
                 channel_timeout=60,
                 cleanup_interval=5,
                 recv_bytes=262_144,
-                clear_untrusted_proxy_headers=False,  # /metrics looks for them, nobody trusts them
-                **_proxy(server.trusted_proxy),
+                clear_untrusted_proxy_headers=False,  # /metrics checks that there are none
+                **_proxy_options(settings.trusted_proxy),
                 ident=None,
             )
         except (OSError, ValueError) as error:
             raise CommandError(
-                f"Cannot listen on {server.host}:{server.port} ({error}); "
+                f"Cannot listen on {settings.host}:{settings.port} ({error}); "
                 "[server] host and port in config.toml choose another address"
             ) from error
+        admission = Admission(partial(route_options.find, app), self.config, services.storage)
+        self._connections = ConnectionManager(admission, settings.connections_per_address)
         for listening in list(self._sockets.values()):
             if isinstance(listening, BaseWSGIServer):
-                self._door.guard(listening)
+                self._connections.add(listening)
 
 
-def _proxy(address: str) -> dict[str, Any]:
-    """Have waitress believe what a proxy tells of its client, and nobody else."""
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+
+
+def _proxy_options(address: str) -> dict[str, Any]:
+    """Return the options with which waitress trusts the proxy's headers, and nobody else's."""
     if not address:
         return {}
-    told = {"x-forwarded-for", "x-forwarded-proto"}
-    return {"trusted_proxy": address, "trusted_proxy_count": 1, "trusted_proxy_headers": told}
-
-
-def _known_files() -> tuple[dict[str, bool], set[str]]:
-    """List the uuids of all files, with whether each is converted, and of all avatars."""
-    files: Iterable[File] = File.select(File.uuid, File.status)
-    users: Iterable[User] = User.select(User.avatar_uuid).where(
-        User.avatar_uuid.is_null(is_null=False)
-    )
-    converted = {file.uuid: file.status == "ready" for file in files}
-    return converted, {str(user.avatar_uuid) for user in users}
+    headers = {"x-forwarded-for", "x-forwarded-proto"}
+    return {"trusted_proxy": address, "trusted_proxy_count": 1, "trusted_proxy_headers": headers}

@@ -1,4 +1,4 @@
-"""Segments as the cues of subtitles, in lines of a width that can be read."""
+"""Subtitle cues: segments as lines of a readable width."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from whisper_service.transcripts.transcript import Segment, Transcript, Word
 
 @dataclass(frozen=True)
 class Layout:
-    """`width` is characters of a line, `lines` how many a cue has at most; None is no limit."""
+    """The most characters of a line, and the most lines of a cue; None is no limit."""
 
     width: int | None = None
     lines: int | None = None
@@ -17,7 +17,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Cue:
-    """Lines of text, and when they are shown: seconds from the start of the recording."""
+    """Lines of text, with times in seconds from the start of the recording."""
 
     start: float
     end: float
@@ -25,7 +25,7 @@ class Cue:
 
 
 def cues(transcript: Transcript, layout: Layout) -> list[Cue]:
-    """Give each segment a cue of one line, or, with a width, as many cues as its lines need."""
+    """Return a cue of one line per segment, or, with a width, as many cues as its lines need."""
     if layout.width is None:
         return [Cue(each.start, each.end, [each.text]) for each in transcript.segments]
     return [cue for each in transcript.segments for cue in _of_segment(each, layout)]
@@ -43,7 +43,7 @@ def _lines(words: Sequence[Word], width: int) -> Iterator[list[Word]]:
     line: list[Word] = []
     length = 0
     for word in words:
-        for part in _parts(word, width):
+        for part in _split(word, width):
             if line and length + 1 + len(part.text) > width:
                 yield line
                 line = []
@@ -54,15 +54,15 @@ def _lines(words: Sequence[Word], width: int) -> Iterator[list[Word]]:
 
 
 def _words(segment: Segment) -> list[Word]:
-    """Give the segment's words, with times as if all letters took as long when none are known."""
+    """Return the segment's words; unknown times are divided by the number of letters."""
     texts = segment.text.split()
     if [word.text for word in segment.words] == texts:
         return segment.words
     return _spread(texts, segment.start, segment.end, joint=1)
 
 
-def _parts(word: Word, width: int) -> list[Word]:
-    """Cut what is longer than a line, as text in a script without spaces is."""
+def _split(word: Word, width: int) -> list[Word]:
+    """Split a word that is longer than a line, like text in a script without spaces."""
     if len(word.text) <= width:
         return [word]
     texts = [word.text[start : start + width] for start in range(0, len(word.text), width)]
@@ -70,7 +70,7 @@ def _parts(word: Word, width: int) -> list[Word]:
 
 
 def _spread(texts: Sequence[str], start: float, end: float, joint: int) -> list[Word]:
-    """Divide a stretch of time among texts by their length; `joint` characters lie between two."""
+    """Divide a time span among texts by length, with `joint` characters between two of them."""
     total = sum(map(len, texts)) + joint * (len(texts) - 1)
     words, passed = [], 0
     for text in texts:

@@ -1,4 +1,4 @@
-"""A transcript in each format that can be asked for: FORMATS, from name to how it is rendered."""
+"""Rendering a transcript: FORMATS maps names to renderers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Any
 from whisper_service.transcripts.cues import Cue, Layout, cues
 from whisper_service.transcripts.transcript import Segment, Transcript
 
-# What a transcription can be ordered in; any other format is a view of one that is finished.
+# What can be requested of a transcription; the others are views of a completed one.
 ORDERED = ("verbose_json", "srt", "vtt")
 
 
 def verbose_json(transcript: Transcript, _layout: Layout) -> dict[str, Any]:
-    """Render with OpenAI's field names, as far as the engine knows their values."""
+    """Render with OpenAI's field names, where the engine has their values."""
     answer = {
         "task": transcript.task,
         "text": transcript.text,
@@ -63,14 +63,14 @@ def tsv(transcript: Transcript, layout: Layout) -> dict[str, Any]:
 
 
 def lrc(transcript: Transcript, layout: Layout) -> dict[str, Any]:
-    """Render as timed lyrics: [minutes:seconds.hundredths] and what is said from there."""
+    """Render as timed lyrics: [minutes:seconds.hundredths] and the text from there on."""
     rows = (f"[{_lyric_time(cue.start)}]{' '.join(cue.lines)}" for cue in cues(transcript, layout))
     return {"text": "\n".join(rows)}
 
 
 @dataclass(frozen=True)
 class Format:
-    """`render` gives the data of an answer. As a file it is `content_type`, its name ends so."""
+    """`render` returns the data of a response; `content_type` and `ending` are those of a file."""
 
     render: Callable[[Transcript, Layout], dict[str, Any]]
     content_type: str

@@ -1,4 +1,4 @@
-"""What Whisper heard in a recording."""
+"""Transcripts, and tidying of their segments."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Word:
 class Segment:
     """A stretch of speech. Times are seconds from the start of the recording.
 
-    `words` is empty unless they were asked for.
+    `words` is empty unless they were requested.
     """
 
     start: float
@@ -39,9 +39,9 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """A whole recording. `duration` is seconds, `language` the ISO 639-1 code that was spoken.
+    """The transcript of a recording. `duration` is in seconds, `language` an ISO 639-1 code.
 
-    `task` is "transcribe", or "translate" for a text in English of another language.
+    `task` is "transcribe", or "translate" for an English translation.
     """
 
     text: str
@@ -62,9 +62,9 @@ class Transcript:
 
 
 def tidy(segments: Sequence[Segment], duration: float) -> list[Segment]:
-    """Make the cues presentable: in order, none empty, none past the end of the recording.
+    """Return the segments in order, without empty ones, and none past the end of the recording.
 
-    Times are whole milliseconds afterwards, so that no format rounds them differently.
+    Times are rounded to milliseconds, so that all formats agree.
     """
     tidied: list[Segment] = []
     untimed: list[Segment] = []
@@ -75,30 +75,32 @@ def tidy(segments: Sequence[Segment], duration: float) -> list[Segment]:
         start = round(max(segment.start, floor), 3)
         end = round(min(segment.end, limit), 3)
         if text and start < end:
-            words = _within(segment.words, start, end)
+            words = _limit_words(segment.words, start, end)
             timed = replace(segment, start=start, end=end, text=text, words=words)
-            tidied.append(_joined([*untimed, timed], timed))
+            tidied.append(_join([*untimed, timed], timed))
             untimed.clear()
             floor = end
         elif text and tidied:
-            # Words without time of their own belong to the cue before them.
+            # Text without a time span belongs to the segment before it.
             last = tidied[-1]
-            words = _within(segment.words, last.end, last.end)
-            tidied[-1] = _joined([last, replace(segment, text=text, words=words)], last)
+            words = _limit_words(segment.words, last.end, last.end)
+            tidied[-1] = _join([last, replace(segment, text=text, words=words)], last)
         elif text:
-            untimed.append(replace(segment, text=text, words=_within(segment.words, start, start)))
+            untimed.append(
+                replace(segment, text=text, words=_limit_words(segment.words, start, start))
+            )
     return tidied
 
 
-def _joined(parts: Sequence[Segment], timed: Segment) -> Segment:
-    """Put the texts and words of all parts into the one that has time for them."""
+def _join(parts: Sequence[Segment], timed: Segment) -> Segment:
+    """Return `timed` with the texts and words of all parts."""
     words = [word for part in parts for word in part.words]
     text = " ".join(part.text for part in parts)
-    return replace(timed, text=text, words=_within(words, timed.start, timed.end))
+    return replace(timed, text=text, words=_limit_words(words, timed.start, timed.end))
 
 
-def _within(words: Sequence[Word], start: float, end: float) -> list[Word]:
-    """Put words in order between two times."""
+def _limit_words(words: Sequence[Word], start: float, end: float) -> list[Word]:
+    """Return the words in order, limited to a time span."""
     placed = []
     for word in words:
         start = min(max(round(word.start, 3), start), end)

@@ -1,4 +1,4 @@
-"""The HTTP interface: `create_app` lists its whole wiring, top to bottom."""
+"""The HTTP API: `create_app` wires it together, top to bottom."""
 
 from typing import cast
 
@@ -8,7 +8,7 @@ from flask.json.provider import DefaultJSONProvider
 from whisper_service.db import database
 from whisper_service.web import (
     admin,
-    api_tokens,
+    api_keys,
     auth,
     cors,
     docs,
@@ -26,15 +26,15 @@ from whisper_service.web.errors import OPENAI_PREFIX
 from whisper_service.web.services import Services
 
 PREFIX = "/api/v1"
-# Of every body but an upload's; a form's text fields and all JSON stay far below.
+# The limit of every body but a form with files.
 MAX_BODY_BYTES = 64 * 1024
 
-# Who may call what, and where. A blueprint without a line here does not exist.
+# Each blueprint with its URL prefix and who may call it.
 BLUEPRINTS = (
     (health.public, PREFIX, auth.anyone),
     (users.public, PREFIX, auth.anyone),
     (users.private, PREFIX, auth.user),
-    (api_tokens.private, PREFIX, auth.user),
+    (api_keys.private, PREFIX, auth.user),
     (files.public, PREFIX, auth.anyone),
     (files.private, PREFIX, auth.user),
     (models.private, PREFIX, auth.user),
@@ -51,8 +51,8 @@ BLUEPRINTS = (
 def create_app(services: Services) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # Flask's answer says that it is HTML,
-    app.url_map.merge_slashes = False  # and its redirection is
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # Flask would label the response as HTML,
+    app.url_map.merge_slashes = False  # and redirect with an HTML page
     json = cast("DefaultJSONProvider", app.json)
     json.sort_keys = False
     json.ensure_ascii = False
@@ -60,7 +60,7 @@ def create_app(services: Services) -> Flask:
     request_log.register(app)
     cors.register(app)
     app.before_request(_connect)
-    app.after_request(_say_what_it_is)
+    app.after_request(_forbid_sniffing)
     errors.register(app)
     auth.register(app, {blueprint.name: policy for blueprint, _, policy in BLUEPRINTS})
     for blueprint, prefix, _ in BLUEPRINTS:
@@ -68,12 +68,12 @@ def create_app(services: Services) -> Flask:
     return app
 
 
-def _say_what_it_is(response: Response) -> Response:
-    """Keep browsers from guessing a type other than the one that is sent."""
+def _forbid_sniffing(response: Response) -> Response:
+    """Keep browsers from guessing another content type."""
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
 def _connect() -> None:
-    """Open the thread's connection. It stays: the server's threads are few and live long."""
+    """Open the thread's database connection, which stays open as long as the thread lives."""
     database.connect(reuse_if_open=True)

@@ -1,4 +1,4 @@
-"""Who is calling: a session id after Basic or an API key after Bearer, both as they are."""
+"""Authentication: `Basic` with a session id or `Bearer` with an API key, neither encoded."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,18 +8,18 @@ from flask import Flask, g, request
 
 from whisper_service import ids
 from whisper_service.accounts import api_keys, sessions
-from whisper_service.credentials import GONE
+from whisper_service.credentials import MISSING
 from whisper_service.errors import Forbidden, InvalidRequest, Unauthenticated
 from whisper_service.tables import User
 from whisper_service.web.limits import network_of
 from whisper_service.web.services import services
 
-# Werkzeug's own parser takes a Basic value for base64, and fails on some.
+# Werkzeug's parser expects base64 after Basic.
 _HEADER = re.compile(r"(?P<scheme>basic|bearer) +(?P<secret>\S+)", re.IGNORECASE)
 
 
 def register(app: Flask, policies: Mapping[str, Callable[[], None]]) -> None:
-    """Apply to each blueprint, by its name, the policy that it was given."""
+    """Run a policy, given by the name of the blueprint, before each request to that blueprint."""
 
     def check() -> None:
         if request.blueprint is not None:
@@ -29,17 +29,17 @@ def register(app: Flask, policies: Mapping[str, Callable[[], None]]) -> None:
 
 
 def anyone() -> None:
-    """Let everybody in."""
+    """Allow every caller."""
 
 
 def user() -> None:
-    """Let in whoever shows a live session or API key. Raises Unauthenticated."""
+    """Allow callers with a valid session or API key. Raises Unauthenticated."""
     header = request.headers.get("Authorization", "")
     g.user, g.session = authenticate(header, services().config.auth.session_hours)
 
 
 def admin() -> None:
-    """Let in an administrator. Raises Unauthenticated or Forbidden."""
+    """Allow administrators. Raises Unauthenticated or Forbidden."""
     user()
     if not current_user().is_admin:
         raise Forbidden("Access denied. Admin privileges required")
@@ -51,36 +51,36 @@ def current_user() -> User:
 
 
 def current_session() -> str | None:
-    """Return the id of the session that the caller showed; None for an API key."""
+    """Return the id of the caller's session; None for an API key."""
     session: str | None = g.session
     return session
 
 
 def current_credential() -> str:
-    """Return the id of the session or the API key that the caller showed, however it is spelled."""
-    return _secret(request.headers.get("Authorization", ""))[1]
+    """Return the caller's session id or API key in its canonical spelling."""
+    return _parse(request.headers.get("Authorization", ""))[1]
 
 
 def current_network() -> str:
-    """Return what the caller's address counts as in limits."""
+    """Return the network that the caller counts as in limits."""
     return network_of(request.remote_addr or "")
 
 
 def authenticate(header: str, session_hours: int) -> tuple[User, str | None]:
-    """Find who an Authorization header stands for, and their session unless it is an API key.
+    """Return the user of an Authorization header, and the session id unless it has an API key.
 
     Raises Unauthenticated.
     """
-    scheme, secret = _secret(header)
+    scheme, secret = _parse(header)
     session = secret if scheme == "basic" else None
     user = sessions.find_user(secret, session_hours) if session else api_keys.find_user(secret)
     if user is None:
-        raise Unauthenticated(GONE)
+        raise Unauthenticated(MISSING)
     return user, session
 
 
-def _secret(header: str) -> tuple[str, str]:
-    """Return the scheme and the id in an Authorization header, both empty if it has none."""
+def _parse(header: str) -> tuple[str, str]:
+    """Return the scheme and the secret of an Authorization header, both empty if it is invalid."""
     found = _HEADER.fullmatch(header.strip())
     if found:
         with suppress(InvalidRequest):

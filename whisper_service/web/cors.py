@@ -1,4 +1,4 @@
-"""Which web pages elsewhere may call the service (Fetch standard, section 3.2)."""
+"""Access for web pages of other origins (Fetch standard, section 3.2)."""
 
 from flask import Flask, Response, request
 
@@ -16,9 +16,11 @@ def register(app: Flask) -> None:
 
 
 def _preflight() -> Response | None:
-    """Answer a browser that asks first whether it may."""
-    asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-    if not (asked and _is_allowed()):
+    """Answer a preflight request of an allowed origin."""
+    is_preflight = (
+        request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    )
+    if not (is_preflight and _is_allowed()):
         return None
     response = Response(status=204)
     response.headers["Access-Control-Allow-Methods"] = METHODS

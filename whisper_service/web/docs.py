@@ -15,7 +15,7 @@ import yaml
 from flask import Blueprint, Response, jsonify
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from whisper_service.config import Auth, Config
+from whisper_service.config import AuthSettings, Config
 from whisper_service.web.services import services
 
 DOCUMENT = Path(__file__).with_name("openapi.yaml")
@@ -63,7 +63,7 @@ def document(config: Config) -> JSON:
     return document
 
 
-def _password_rules(auth: Auth) -> JSON:
+def _password_rules(auth: AuthSettings) -> JSON:
     required = (
         f"{auth.password_min_uppercase} uppercase letter(s), "
         f"{auth.password_min_lowercase} lowercase letter(s), "

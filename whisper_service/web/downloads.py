@@ -1,7 +1,7 @@
-"""A file as an answer, whole or in part (RFC 9110, sections 13 and 14).
+"""Responses with a file or a range of it (RFC 9110, sections 13 and 14).
 
-The file itself is handed to the server as WSGI's file wrapper, so that a reader who stalls holds
-a socket and not a thread; Flask's own ranges are generators, which do.
+The server gets the open file in WSGI's file wrapper, so a client that stalls holds a socket but no
+thread. Flask's own range responses are generators, which hold one.
 """
 
 import os
@@ -19,9 +19,9 @@ from whisper_service.tables import File
 
 
 def respond(row: File, opened: BinaryIO) -> Response:
-    """Answer with the bytes that the request asks for. The server closes the file.
+    """Return a response with the requested bytes. The server closes the file.
 
-    Raises RequestedRangeNotSatisfiable for a range that begins behind the end.
+    Raises RequestedRangeNotSatisfiable for a range that begins after the end of the file.
     """
     try:
         response = _respond(row, opened)
@@ -35,38 +35,38 @@ def respond(row: File, opened: BinaryIO) -> Response:
 
 def _respond(row: File, opened: BinaryIO) -> Response:
     size = os.fstat(opened.fileno()).st_size
-    # The bytes of a uuid change once, when the converted copy takes the original's place.
+    # A file's bytes change once, when the converted copy replaces the original.
     etag = f"{row.uuid}-{'original' if row.status != 'ready' else 'converted'}"
     headers = _headers(row, etag)
     if request.if_none_match.contains_weak(etag):
         return Response(status=304, headers=headers)
     start, stop = 0, size
-    asked = _asked_range(etag, size)
-    if asked:
-        start, stop = asked
+    byte_range = _requested_range(etag, size)
+    if byte_range:
+        start, stop = byte_range
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     opened.seek(start)
     body = wrap_file(request.environ, opened)
     response = Response(
-        body, 206 if asked else 200, headers, row.content_type, direct_passthrough=True
+        body, 206 if byte_range else 200, headers, row.content_type, direct_passthrough=True
     )
     response.content_length = stop - start
     return response
 
 
-def _asked_range(etag: str, size: int) -> tuple[int, int] | None:
-    """Find the one range that is asked for. None stands for the whole, several included.
+def _requested_range(etag: str, size: int) -> tuple[int, int] | None:
+    """Return the start and stop of the requested range; None for the whole file.
 
-    Raises RequestedRangeNotSatisfiable.
+    A request for several ranges gets the whole file. Raises RequestedRangeNotSatisfiable.
     """
-    wanted = request.range
-    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
+    requested = request.range
+    if requested is None or requested.units != "bytes" or len(requested.ranges) != 1:
         return None
-    # A range is for GET alone, and a weak ETag never stands for the same bytes.
+    # Ranges apply to GET only, and a weak ETag never matches If-Range.
     if request.method != "GET" or request.headers.get("If-Range") not in {None, quote_etag(etag)}:
         return None
-    start, stop = wanted.ranges[0]
-    if start < 0:  # so many bytes from the end
+    start, stop = requested.ranges[0]
+    if start < 0:  # the last -start bytes
         start = max(start + size, 0)
     if start >= size:
         raise RequestedRangeNotSatisfiable(size)

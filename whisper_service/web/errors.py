@@ -1,4 +1,4 @@
-"""Every error of the interface: plain text, the same shape for all, made here once."""
+"""Error responses: plain text, or OpenAI's JSON for its clients."""
 
 import json
 import logging
@@ -24,56 +24,56 @@ OPENAI_KINDS = {
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(ServiceError, _expected)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(OSError, _system)
-    app.register_error_handler(OperationalError, _system)
-    app.register_error_handler(IntegrityError, _race)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(ServiceError, _service_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OSError, _system_error)
+    app.register_error_handler(OperationalError, _system_error)
+    app.register_error_handler(IntegrityError, _conflict)
+    app.register_error_handler(Exception, _unexpected_error)
 
 
 def render_error(path: str, error: ServiceError) -> tuple[str, str]:
-    """Return the content type and the text of an error: OpenAI's shape for its clients."""
+    """Return the content type and the body of an error in a response to a request for `path`."""
     if not path.startswith(f"{OPENAI_PREFIX}/"):
         return "text/plain; charset=utf-8", str(error)
     kind, code = OPENAI_KINDS.get(error.status, ("invalid_request_error", None))
     if isinstance(error, QuotaExceeded):
         kind = "insufficient_quota"
-    told = {"message": str(error), "type": kind, "param": None, "code": error.code or code}
-    return "application/json", json.dumps({"error": told})
+    body = {"message": str(error), "type": kind, "param": None, "code": error.code or code}
+    return "application/json", json.dumps({"error": body})
 
 
-def _expected(error: ServiceError) -> Response:
+def _service_error(error: ServiceError) -> Response:
     content_type, text = render_error(request.path, error)
     response = Response(text, error.status, content_type=content_type)
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, QuotaExceeded):
-        response.headers["X-Should-Retry"] = "false"  # which OpenAI's clients heed
+        response.headers["X-Should-Retry"] = "false"  # for OpenAI's clients
     return response
 
 
-def _http(error: HTTPException) -> Response:
-    """Keep the status and headers such as Allow, but not Werkzeug's HTML."""
-    response = _expected(ServiceError(error.name, error.code))
+def _http_error(error: HTTPException) -> Response:
+    """Keep the status and headers such as Allow, without Werkzeug's HTML."""
+    response = _service_error(ServiceError(error.name, error.code))
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers[name] = value
     return response
 
 
-def _system(error: Exception) -> Response:
+def _system_error(error: Exception) -> Response:
     if db.is_full(error):
-        return _expected(StorageFull("The server's disk is full"))
-    return _unexpected(error)
+        return _service_error(StorageFull("The server's disk is full"))
+    return _unexpected_error(error)
 
 
-def _race(error: IntegrityError) -> Response:
-    """Answer a request whose rows another one took away, such as those of a deleted account."""
-    logger.warning("A request met another one: %s", error)
-    return _expected(Conflict("The request conflicts with another one"))
+def _conflict(error: IntegrityError) -> Response:
+    """Answer a request that lost a race, such as with the deletion of its account."""
+    logger.warning("A request conflicted with another one: %s", error)
+    return _service_error(Conflict("The request conflicts with another one"))
 
 
-def _unexpected(error: Exception) -> Response:
+def _unexpected_error(error: Exception) -> Response:
     logger.error("A request failed", exc_info=error)
-    return _expected(ServiceError("Internal server error"))
+    return _service_error(ServiceError("Internal server error"))

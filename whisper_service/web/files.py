@@ -10,6 +10,7 @@ from whisper_service.files import library, uploads
 from whisper_service.files.storage import IncomingFile
 from whisper_service.web import downloads, forms, params, serializers
 from whisper_service.web.auth import current_user
+from whisper_service.web.route_options import Pool, route_options
 from whisper_service.web.services import services
 
 public = Blueprint("downloads", __name__)
@@ -18,6 +19,7 @@ private = Blueprint("files", __name__)
 
 @private.post("/file")
 @private.post("/files")
+@route_options(Pool.UPLOAD, forms.upload_limit)
 def upload() -> dict[str, Any]:
     with forms.received_upload() as form:
         if not form.parts:
@@ -29,8 +31,8 @@ def upload() -> dict[str, Any]:
 
 @private.get("/file")
 @private.get("/files")
-def listed() -> dict[str, Any]:
-    page = library.listed(current_user(), *params.page())
+def list_owned() -> dict[str, Any]:
+    page = library.list_owned(current_user(), *params.page())
     return {
         "files": [serializers.file(row) for row in page.rows],
         "pagination": serializers.pagination(page),

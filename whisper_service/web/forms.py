@@ -1,4 +1,4 @@
-"""Multipart forms, their files written to disk and hashed while the form is parsed."""
+"""Multipart forms. Their files are written to disk and hashed while the form is parsed."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,16 +9,17 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from whisper_service.config import Config
 from whisper_service.errors import InvalidRequest, TooLarge
 from whisper_service.files.storage import IncomingFile
 from whisper_service.web.services import services
 
-# Of all text fields of a form together, and how many there may be.
+# The limits of a form's text fields: their total size, and their number.
 MAX_TEXT_BYTES, MAX_TEXTS = 64 * 1024, 100
 READ_BYTES = 64 * 1024
-# The decoder wants room for what it has read but not cut into parts yet.
+# The decoder's limit for what it has received but not parsed yet.
 BUFFER_BYTES = 2 * READ_BYTES
-# A body may hold several files, and a file that is too large is answered for by itself.
+# A body may have several files, and one that is too large has an error of its own.
 BODY_TO_FILE = 2
 FORM_BYTES = 1024 * 1024
 MAX_AVATAR_BYTES = 10 * 1024**2
@@ -28,7 +29,7 @@ AVATAR_TOO_LARGE = "Avatar file too large. Maximum size is 10MB"
 
 @dataclass(frozen=True)
 class Part:
-    """A file of a form: the field's name, the name its sender gave it, and its bytes."""
+    """A file of a form: the field's name, the client's file name, and the received file."""
 
     field: str
     filename: str
@@ -37,15 +38,27 @@ class Part:
 
 @dataclass(frozen=True)
 class Form:
-    """`parts` are in the order of the body, their files closed."""
+    """`parts` are in the order of the body; their files are closed."""
 
     texts: MultiDict[str, str] = field(default_factory=MultiDict)
     parts: list[Part] = field(default_factory=list)
 
 
 def max_upload_body_bytes(max_upload_bytes: int) -> int:
-    """Return the largest body of an upload, where a file has up to `max_upload_bytes`."""
+    """Return the largest body of an upload, if a file may have up to `max_upload_bytes`."""
     return BODY_TO_FILE * max_upload_bytes + FORM_BYTES
+
+
+def upload_limit(config: Config, _length: int) -> int:
+    """Return how many bytes a form with recordings may have."""
+    return max_upload_body_bytes(config.storage.max_upload_bytes)
+
+
+def avatar_limit(_config: Config, length: int) -> int:
+    """Return how many bytes a form with an avatar may have. Raises InvalidRequest beyond."""
+    if length > MAX_AVATAR_BODY_BYTES:
+        raise InvalidRequest(AVATAR_TOO_LARGE)
+    return MAX_AVATAR_BODY_BYTES
 
 
 def is_multipart(content_type: str) -> bool:
@@ -53,18 +66,18 @@ def is_multipart(content_type: str) -> bool:
 
 
 def received_upload() -> AbstractContextManager[Form]:
-    """Receive the request's form with files of the size that is configured."""
-    most = services().config.storage.max_upload_bytes
-    return received_form(most, max_upload_body_bytes(most))
+    """Receive the request's form with files up to the configured size."""
+    max_bytes = services().config.storage.max_upload_bytes
+    return received_form(max_bytes, max_upload_body_bytes(max_bytes))
 
 
 @contextmanager
 def received_form(max_file_bytes: int, max_body_bytes: int) -> Iterator[Form]:
-    """Receive the request's form. Of a file beyond `max_file_bytes` the rest is not written.
+    """Receive the request's form. The part of a file beyond `max_file_bytes` is not written.
 
-    A body of another type is not read: its form is empty. Files that were not moved elsewhere are
-    removed at the end. Raises InvalidRequest for a body that is no whole form and for one with too
-    many files, TooLarge for too many or too long text fields, StorageFull.
+    For a body of another type the form is empty. On exit, files that were not moved elsewhere are
+    removed. Raises InvalidRequest for an invalid or incomplete form and for one with too many
+    files, TooLarge if the text fields exceed their limit, and StorageFull.
     """
     request.max_content_length = max_body_bytes
     receiver = _Receiver(max_file_bytes)
@@ -78,7 +91,7 @@ def received_form(max_file_bytes: int, max_body_bytes: int) -> Iterator[Form]:
 
 
 class _Receiver:
-    """Takes a form apart while it is read. At most one file is open at a time."""
+    """Parses a form while it arrives. At most one file is open at a time."""
 
     def __init__(self, max_file_bytes: int) -> None:
         self.form = Form()
@@ -122,7 +135,7 @@ class _Receiver:
         if isinstance(part, File):
             file = self.files[-1]
             file.close()
-            # A browser sends an empty part without a name for a field that nobody filled.
+            # A browser sends an empty part without a file name for an empty file field.
             if part.filename or file.size:
                 self.form.parts.append(Part(part.name or "", part.filename, file))
         elif part:
@@ -136,7 +149,7 @@ class _Receiver:
 
 
 def _events(max_parts: int) -> Iterator[Event]:
-    """Yield what the request's form consists of. Raises ValueError where it is not whole."""
+    """Yield the parser events of the request's form. Raises ValueError if it is incomplete."""
     boundary = request.mimetype_params.get("boundary", "").encode("ascii")
     if not boundary:
         raise ValueError("no boundary")

@@ -1,4 +1,4 @@
-"""Whether the service is well."""
+"""The health check."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ public = Blueprint("health", __name__)
 
 @public.get("/health")
 def health() -> dict[str, Any]:
-    """Answer when the database can be read and the worker goes on; else it is an error."""
+    """Succeed if the database can be read and the worker makes progress."""
     User.select().limit(1).exists()
     services().worker.check()
     return {"status": "ok"}

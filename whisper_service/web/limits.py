@@ -17,8 +17,8 @@ IPV6_PREFIX = 64
 def address_of(text: str) -> str:
     """Return the IP address in an item of X-Forwarded-For, as proxies write it.
 
-    Quotes, brackets and a port are left out, and an IPv4-mapped IPv6 address (RFC 4291, section
-    2.5.5.2) becomes the IPv4 address. What is no address is returned without its port.
+    Quotes, brackets and a port are removed, and an IPv4-mapped IPv6 address (RFC 4291, section
+    2.5.5.2) becomes the IPv4 address. Text that is not an address is returned without its port.
     """
     host = text.strip().strip('"')
     if host.startswith("["):
@@ -33,10 +33,10 @@ def address_of(text: str) -> str:
 
 
 def network_of(text: str) -> str:
-    """Return what an address counts as in limits: an IPv6 address as its /64 network.
+    """Return the network that an address counts as in limits: for IPv6, its /64.
 
-    Every subscriber gets at least a /64 (RFC 6177), so addresses within it are free to change. The
-    forms that `address_of` reads are the same address.
+    Every subscriber gets at least a /64 (RFC 6177) and can use any address in it. Accepts what
+    `address_of` does.
     """
     address = address_of(text)
     try:
@@ -46,7 +46,7 @@ def network_of(text: str) -> str:
 
 
 class ConcurrencyLimit:
-    """Limits how many requests hold a place at once: `total` in all, `per_key` of one key."""
+    """Limits concurrent requests: `total` in all, `per_key` for each key."""
 
     def __init__(self, total: int, per_key: int) -> None:
         self._total = total
@@ -55,7 +55,7 @@ class ConcurrencyLimit:
         self._lock = threading.Lock()
 
     def acquire(self, key: Hashable) -> bool:
-        """Take a place unless all are taken. Return whether there was one."""
+        """Take a place. Return whether there was one."""
         with self._lock:
             if self._held.total() >= self._total or self._held[key] >= self._per_key:
                 return False
@@ -70,7 +70,7 @@ class ConcurrencyLimit:
 
     @contextmanager
     def place(self, key: Hashable, refusal: TooManyRequests) -> Iterator[None]:
-        """Hold a place inside. Raises `refusal` when there is none."""
+        """Hold a place inside. Raises `refusal` if there is none."""
         if not self.acquire(key):
             raise refusal
         try:
@@ -89,9 +89,9 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def count(self, key: Hashable) -> float:
-        """Count one more, and return its time.
+        """Count one more, and return its time for `uncount`.
 
-        Raises TooManyRequests, which begins with the `refusal`, when the key has none left.
+        Raises TooManyRequests with the `refusal` once the key has reached its limit.
         """
         now = time.monotonic()
         with self._lock:
@@ -111,7 +111,7 @@ class RateLimit:
             self._times[key].remove(moment)
 
     def _prune(self, now: float) -> None:
-        """Drop the keys that have nothing recent, and the oldest half if all have."""
+        """Drop the keys without recent events, and then the oldest ones beyond half the maximum."""
         recent = {
             key: times for key, times in self._times.items() if times and times[-1] > now - MINUTE
         }
@@ -130,8 +130,8 @@ class FailedLoginLimiter(RateLimit):
     def attempt(self, key: Hashable) -> Iterator[None]:
         """Check a password inside. The attempt counts as failed if it raises Unauthenticated.
 
-        Attempts in progress count too, so that concurrent ones cannot exceed the limit. Raises
-        TooManyRequests when the key has none left.
+        Attempts in progress count too, so concurrent ones cannot exceed the limit. Raises
+        TooManyRequests once the key has reached its limit.
         """
         moment = self.count(key)
         try:

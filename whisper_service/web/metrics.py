@@ -1,4 +1,4 @@
-"""The service's figures in Prometheus' format, for whoever runs it."""
+"""Metrics in Prometheus' text format, for whoever runs the service."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -15,30 +15,30 @@ public = Blueprint("metrics", __name__)
 
 
 @public.get("/metrics")
-def figures() -> Response:
-    """Answer from this machine alone, unless the configuration lets everybody ask."""
-    if not (services().config.server.public_metrics or _is_from_here()):
+def show() -> Response:
+    """Return the metrics, to programs on this machine only unless they are public."""
+    if not (services().config.server.public_metrics or _is_local()):
         raise NotFound("Not Found")
     waiting, running = queue.count()
-    now = {
+    gauges = {
         "transcriptions_pending": waiting,
         "transcriptions_processing": running,
         "tokens_charged": billing.charged(),
         "disk_free_bytes": services().storage.free(),
     }
-    return Response(metrics.text(now), content_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.text(gauges), content_type=CONTENT_TYPE_LATEST)
 
 
-def _is_from_here() -> bool:
-    """Return whether a program on this machine asks, for itself.
+def _is_local() -> bool:
+    """Return whether the request comes from a program on this machine.
 
-    A proxy on this machine speaks for others, and a page in a browser on it comes by a name that
-    its owner has made stand for 127.0.0.1 (DNS rebinding).
+    One with a forwarding header comes through a proxy, and one to another host name may come from a
+    web page whose owner resolves that name to 127.0.0.1 (DNS rebinding).
     """
     return (
         _is_loopback(request.remote_addr or "")
         and _is_local_name(request.headers.get("Host", ""))
-        and not any(_is_forwarding(name.lower()) for name, _ in request.headers)
+        and not any(_is_forwarding_header(name.lower()) for name, _ in request.headers)
     )
 
 
@@ -51,7 +51,7 @@ def _is_local_name(host: str) -> bool:
     return name == "localhost" or _is_loopback(name)
 
 
-def _is_forwarding(header: str) -> bool:
+def _is_forwarding_header(header: str) -> bool:
     return header.startswith("x-forwarded-") or header in {"forwarded", "x-real-ip"}
 
 

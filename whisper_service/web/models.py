@@ -1,4 +1,4 @@
-"""The models that can be asked for."""
+"""The available models."""
 
 from typing import Any
 

@@ -1,16 +1,16 @@
-"""OpenAI's dialect of the same service: what its clients send to `/v1` and expect of it.
+"""OpenAI's audio API at `/v1`: a request is answered once the transcription has ended.
 
-See platform.openai.com/docs/api-reference/audio. A request there is answered when the work is done.
+See platform.openai.com/docs/api-reference/audio.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, request
 from werkzeug.datastructures import MultiDict
 
+from whisper_service import billing
 from whisper_service.errors import (
     InvalidRequest,
     NotFound,
@@ -20,8 +20,7 @@ from whisper_service.errors import (
 )
 from whisper_service.files import uploads
 from whisper_service.jobs import orders
-from whisper_service.jobs.orders import Order
-from whisper_service.jobs.queue import INSUFFICIENT
+from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.models import catalog
 from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Transcription
@@ -30,6 +29,7 @@ from whisper_service.transcripts.formats import FORMATS
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.web import forms, params, waiting
 from whisper_service.web.auth import current_user
+from whisper_service.web.route_options import Pool, route_options
 from whisper_service.web.services import services
 from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 
@@ -39,16 +39,18 @@ DEFAULT_MODEL = "whisper-1"
 RESPONSE_FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 GRANULARITIES = {"segment", "word"}
 GRANULARITY_FIELDS = ("timestamp_granularities[]", "timestamp_granularities")
-# How OpenAI's own clients tell that they ask for the same thing once more.
+# OpenAI's clients send a number above 0 when they repeat a request.
 RETRY_HEADER = "X-Stainless-Retry-Count"
 
 
 @private.post("/audio/transcriptions")
+@route_options(Pool.SPEECH, forms.upload_limit)
 def transcribe() -> Response:
     return _answer(translate=False)
 
 
 @private.post("/audio/translations")
+@route_options(Pool.SPEECH, forms.upload_limit)
 def translate() -> Response:
     return _answer(translate=True)
 
@@ -69,54 +71,60 @@ def model(name: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Wish:
-    """What was asked for: a transcription, and how it is to be shown."""
+class _Output:
+    """The requested form of the result."""
 
-    uuid: str
-    response_format: str
+    format: str
     granularities: set[str]
 
 
 def _answer(*, translate: bool) -> Response:
-    wish = _receive(translate=translate)
-    return _render(_wait(wish.uuid), wish)
+    uuid, output = _receive(translate=translate)
+    return _render(_wait(uuid), output)
 
 
-def _receive(*, translate: bool) -> _Wish:
+def _receive(*, translate: bool) -> tuple[str, _Output]:
+    """Store the file and queue its transcription. Return the transcription's uuid."""
     with forms.received_upload() as form:
         part = next((part for part in form.parts if part.field == "file"), None)
         if part is None:
             raise InvalidRequest("Missing file")
-        response_format = _one_of(form.texts, "response_format", RESPONSE_FORMATS)
-        granularities = _granularities(form.texts)
-        words = "word" in granularities
-        if words and response_format != "verbose_json":
-            raise InvalidRequest("timestamp_granularities needs response_format verbose_json")
-        order = _order(form.texts, translate=translate, words=words)
+        output = _output(form.texts)
+        words = "word" in output.granularities
+        wanted = _transcription_request(form.texts, translate=translate, words=words)
         file, _ = uploads.store(current_user(), part.file, part.filename, services().storage)
-    return _Wish(_ordered(file.uuid, order).uuid, response_format, granularities)
+    return _find_or_submit(file.uuid, wanted).uuid, output
 
 
-def _order(texts: MultiDict[str, str], *, translate: bool, words: bool) -> Order:
+def _output(texts: MultiDict[str, str]) -> _Output:
+    name, granularities = _response_format(texts), _granularities(texts)
+    if "word" in granularities and name != "verbose_json":
+        raise InvalidRequest("timestamp_granularities needs response_format verbose_json")
+    return _Output(name, granularities)
+
+
+def _transcription_request(
+    texts: MultiDict[str, str], *, translate: bool, words: bool
+) -> TranscriptionRequest:
     model = _find_model(params.text(texts, "model", missing="Missing model"))
     prompt = params.optional_text(texts, "prompt") or ""
-    # As the model does, which sees the last 224 tokens of it.
+    # A longer prompt is cut, as OpenAI's model does: it sees the last 224 tokens.
     options = Options(translate, prompt[-MAX_PROMPT:], words, _temperature(texts))
     language = "auto" if translate else params.optional_text(texts, "language") or "auto"
-    return Order(model, language.lower(), ["verbose_json"], options)
+    return TranscriptionRequest(model, language.lower(), ["verbose_json"], options)
 
 
-def _ordered(file_uuid: str, order: Order) -> Transcription:
-    """Join a transcription that is the same, or queue one.
+def _find_or_submit(file_uuid: str, wanted: TranscriptionRequest) -> Transcription:
+    """Return an equal transcription, or queue a new one.
 
-    A client that asks again after its connection broke shall not pay again: what has not ended
-    is joined by whoever asks, what has ended by a client that says that it asks again.
+    So a client that repeats a request after a lost connection doesn't pay twice: any request uses
+    an unfinished transcription, a repeated one a completed one too.
     """
     retried = request.headers.get(RETRY_HEADER, "0") != "0"
-    found = orders.find_same(current_user(), file_uuid, order, completed=retried)
+    found = orders.find_same(current_user(), file_uuid, wanted, completed=retried)
     if found:
         return found
-    (queued,) = orders.submit(current_user(), file_uuid, order, services().config.limits)
+    (queued,) = orders.submit(current_user(), file_uuid, wanted, services().config.limits)
     services().worker.wake()
     return queued
 
@@ -132,24 +140,24 @@ def _wait(uuid: str) -> Transcript:
         transcript = orders.transcript_of(row)
         if transcript:
             return transcript
-        if not services().worker.wait_for_news(waiting.LOOK_SECONDS):
+        if not services().worker.changes.wait_for_change(waiting.LOOK_SECONDS):
             break
-    raise Unavailable("The server is ending; the transcription goes on when it starts again")
+    raise Unavailable("The server is shutting down; the transcription resumes when it restarts")
 
 
 def _failure(error: str) -> ServiceError:
-    return QuotaExceeded(error) if error.startswith(INSUFFICIENT) else InvalidRequest(error)
+    return QuotaExceeded(error) if billing.is_insufficient_balance(error) else InvalidRequest(error)
 
 
-def _render(transcript: Transcript, wish: _Wish) -> Response:
-    name = wish.response_format
+def _render(transcript: Transcript, output: _Output) -> Response:
+    name = output.format
     if name == "text":
         return Response(f"{transcript.text}\n", mimetype="text/plain")
     data = FORMATS[name].render(transcript, Layout())
     if name in {"srt", "vtt"}:
         return Response(f"{data['text']}\n", mimetype="text/plain")
     if name == "verbose_json":
-        if "segment" not in wish.granularities:
+        if "segment" not in output.granularities:
             del data["segments"]
         for segment in data.get("segments", ()):
             segment["seek"] = round(segment["start"] * 100)
@@ -168,17 +176,17 @@ def _model(name: str, model: ModelFile) -> dict[str, Any]:
 
 
 def _granularities(texts: MultiDict[str, str]) -> set[str]:
-    asked = {value for field in GRANULARITY_FIELDS for value in texts.getlist(field)}
-    if not asked <= GRANULARITIES:
+    values = {value for field in GRANULARITY_FIELDS for value in texts.getlist(field)}
+    if not values <= GRANULARITIES:
         raise InvalidRequest("timestamp_granularities must be segment or word")
-    return asked or {"segment"}
+    return values or {"segment"}
 
 
-def _one_of(texts: MultiDict[str, str], name: str, known: Sequence[str]) -> str:
-    value = texts.get(name) or known[0]
-    if value not in known:
-        raise InvalidRequest(f"{name} must be one of: {', '.join(known)}")
-    return value
+def _response_format(texts: MultiDict[str, str]) -> str:
+    name = texts.get("response_format") or RESPONSE_FORMATS[0]
+    if name not in RESPONSE_FORMATS:
+        raise InvalidRequest(f"response_format must be one of: {', '.join(RESPONSE_FORMATS)}")
+    return name
 
 
 def _temperature(texts: MultiDict[str, str]) -> float:

@@ -1,6 +1,6 @@
-"""Finished transcripts as JSON text: cached, and the large ones rendered one at a time.
+"""Rendering of transcripts as JSON: cached, and one large transcript at a time.
 
-Anybody who knows a uuid may ask, as often as they like and in many layouts.
+Anybody who knows a uuid may request it as often as they like, in many layouts.
 """
 
 import json
@@ -19,8 +19,8 @@ from whisper_service.transcripts.formats import FORMATS
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.web.limits import ConcurrencyLimit
 
-# Rendering takes 50 ms for as much stored JSON as this, and a second for 12 hours of speech with
-# the times of its words (8 MB).
+# Rendering this much stored JSON takes 50 ms. The 8 MB of 12 hours of speech with word timestamps
+# take a second.
 LARGE_BYTES = 256 * 1024
 CACHE_BYTES = 32 * 1024**2
 BUSY = "The server is rendering other long transcripts. Try again in a second"
@@ -28,7 +28,7 @@ BUSY = "The server is rendering other long transcripts. Try again in a second"
 
 @dataclass(frozen=True)
 class View:
-    """How a finished transcription is to be rendered: `format` None is the one of its order."""
+    """How to render a completed transcription; a `format` of None is the one it was made for."""
 
     format: str | None
     layout: Layout
@@ -38,7 +38,7 @@ class View:
 
 
 class ResultKey(NamedTuple):
-    """What a rendered result is the result of. The id of a transcript is never given again."""
+    """What a result was rendered from. The id of a transcript is never reused."""
 
     transcript_id: int
     format: str
@@ -47,7 +47,7 @@ class ResultKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Rendered:
-    """`data` is JSON in UTF-8, `language` the code of what was spoken."""
+    """`data` is JSON in UTF-8, `language` the code of the spoken language."""
 
     language: str
     data: bytes
@@ -59,7 +59,7 @@ class Rendered:
 
 
 def result_key(row: Transcription, view: View) -> ResultKey:
-    """Return the key of a completed transcription's result. JSON has no lines to lay out."""
+    """Return the key of a completed transcription's result. JSON formats have no layout."""
     name = view.format_of(row)
     layout = Layout() if FORMATS[name].is_json else view.layout
     assert row.transcript_id is not None
@@ -67,7 +67,7 @@ def result_key(row: Transcription, view: View) -> ResultKey:
 
 
 class Renderer:
-    """Renders stored transcripts, and keeps the results that were asked for last."""
+    """Renders stored transcripts and caches the most recently used results."""
 
     def __init__(self, capacity: int = CACHE_BYTES) -> None:
         self._capacity = capacity
@@ -75,10 +75,10 @@ class Renderer:
         self._results: OrderedDict[ResultKey, Rendered] = OrderedDict()
         self._lock = threading.Lock()
         self._places = ConcurrencyLimit(total=2, per_key=1)
-        # Rendering holds the interpreter's lock, so that two at once would take as long as one
-        # after the other, and the same result would be rendered twice.
-        self._small_turn = threading.Lock()
-        self._large_turn = threading.Lock()
+        # Rendering holds the interpreter's lock: two at once would take as long as one after the
+        # other, and could render the same result twice.
+        self._small_lock = threading.Lock()
+        self._large_lock = threading.Lock()
 
     def cached(self, key: ResultKey) -> Rendered | None:
         with self._lock:
@@ -91,16 +91,16 @@ class Renderer:
     ) -> dict[ResultKey, Rendered]:
         """Render stored transcripts, or take the results from the cache.
 
-        `network` is where the request came from; None for one that holds a place for waiting, and
-        so is one of a few. Raises TooManyRequests when there is much to render, and others do so.
+        `network` is that of the client; None for a waiting request, as the number of those is
+        limited. Raises TooManyRequests if the transcripts are large and others are being rendered.
         """
         size = sum(len(data) for key, data in stored.items() if self.cached(key) is None)
-        parse = lru_cache(maxsize=1)(Transcript.from_json)  # formats of one transcript are in a row
+        parse = lru_cache(maxsize=1)(Transcript.from_json)  # a transcript's formats come together
         results = {}
         with ExitStack() as stack:
             if size > LARGE_BYTES and network is not None:
                 stack.enter_context(self._places.place(network, TooManyRequests(BUSY, 1)))
-            stack.enter_context(self._large_turn if size > LARGE_BYTES else self._small_turn)
+            stack.enter_context(self._large_lock if size > LARGE_BYTES else self._small_lock)
             for key, data in stored.items():
                 results[key] = self.cached(key) or self._keep(key, _rendered(key, parse(data)))
         return results

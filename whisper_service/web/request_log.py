@@ -1,4 +1,4 @@
-"""An id for each request, in its answer and its log lines."""
+"""Request logging: an id for each request, in its response and its log lines."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ METHODS = {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"}
 def register(app: Flask) -> None:
     app.before_request(_begin)
     app.after_request(_end)
-    app.teardown_request(_forget)
+    app.teardown_request(_reset)
 
 
 def _begin() -> None:
@@ -24,13 +24,13 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    """Count it, and log what changed something or failed.
+    """Count the request, and log it if it failed or may have changed something.
 
-    The route stands for the path, which holds ids.
+    The log has the route instead of the path, which contains ids.
     """
     response.headers["X-Request-Id"] = logs.request_id.get()
     route = request.url_rule.rule if request.url_rule else "unknown"
-    method = request.method if request.method in METHODS else "another"
+    method = request.method if request.method in METHODS else "other"
     metrics.answered(method, route, response.status_code)
     if method not in {"GET", "HEAD"} or response.status_code >= 400:
         milliseconds = (time.perf_counter() - g.started) * 1000
@@ -46,6 +46,6 @@ def _end(response: Response) -> Response:
     return response
 
 
-def _forget(_error: BaseException | None) -> None:
-    """Leave the thread without a request, for what it logs before the next one."""
+def _reset(_error: BaseException | None) -> None:
+    """Clear the request id, for what the thread logs before its next request."""
     logs.request_id.set("")

@@ -7,11 +7,10 @@ from typing import Any
 
 from whisper_service import billing
 from whisper_service.accounts.statistics import Statistics
-from whisper_service.jobs import queue
-from whisper_service.jobs.run import Progress
-from whisper_service.jobs.worker import Worker
+from whisper_service.audio import seconds_of
+from whisper_service.jobs.progress import Pending, Processing, Progress
 from whisper_service.pagination import Page
-from whisper_service.tables import ApiToken, File, Session, Transcription, User
+from whisper_service.tables import ApiKey, File, Session, Transcription, User
 from whisper_service.web.rendering import Rendered
 
 
@@ -63,7 +62,7 @@ def session(row: Session) -> dict[str, Any]:
     }
 
 
-def api_token(row: ApiToken) -> dict[str, Any]:
+def api_key(row: ApiKey) -> dict[str, Any]:
     return {
         "token_id": row.uuid,
         "token": f"{row.key_start}...{row.key_end}",
@@ -82,7 +81,7 @@ def pagination(page: Page[Any]) -> dict[str, int]:
 
 
 def file(row: File) -> dict[str, Any]:
-    seconds = row.samples / billing.SAMPLES_PER_SECOND if row.samples else None
+    seconds = seconds_of(row.samples) if row.samples else None
     answer = {
         "uuid": row.uuid,
         "filename": row.filename,
@@ -114,7 +113,10 @@ def rejected_file(filename: str, code: str, message: str) -> dict[str, Any]:
 
 
 def transcription(
-    row: Transcription, shown_format: str, rendered: Rendered | None, worker: Worker
+    row: Transcription,
+    shown_format: str,
+    rendered: Rendered | None,
+    progress: Pending | Processing | None,
 ) -> dict[str, Any]:
     """Return one, for `to_json`. A failed one has its error, an unfinished one its progress.
 
@@ -135,7 +137,7 @@ def transcription(
         answer["data"] = rendered.data if rendered else None
     if row.status == "completed" and rendered is None:
         answer["data_omitted"] = True
-    return answer | _under_way(row, worker)
+    return answer | _progress(progress)
 
 
 def to_json(answer: Mapping[str, Any]) -> bytes:
@@ -151,17 +153,16 @@ def _compact(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _under_way(row: Transcription, worker: Worker) -> dict[str, Any]:
-    """Tell how far an unfinished one is. `eta_seconds` is null until the model's speed is known."""
-    if row.status == "pending":
-        ahead, seconds = queue.ahead_of(row)
-        file = File.get_or_none(File.uuid == row.file_uuid)
-        seconds += ((file and file.samples) or 0) / billing.SAMPLES_PER_SECOND
-        eta = worker.seconds_for(row.model, seconds, queued=True)
-        return {"queue_position": ahead + 1, "eta_seconds": eta}
-    if row.status == "processing":
-        progress = worker.progress(str(row.claim)) or Progress(0.0, "")
-        left = (1 - progress.share) * (row.samples or 0) / billing.SAMPLES_PER_SECOND
-        eta = worker.seconds_for(row.model, left, queued=False)
-        return {"progress": int(100 * progress.share), "text": progress.text, "eta_seconds": eta}
+def _progress(progress: Progress | None) -> dict[str, Any]:
+    if isinstance(progress, Pending):
+        return {
+            "queue_position": progress.queue_position,
+            "eta_seconds": progress.eta_seconds,
+        }
+    if isinstance(progress, Processing):
+        return {
+            "progress": int(100 * progress.share),
+            "text": progress.text,
+            "eta_seconds": progress.eta_seconds,
+        }
     return {}

@@ -1,4 +1,4 @@
-"""What the routes need of the running service."""
+"""The services that routes use."""
 
 from typing import cast
 
@@ -12,14 +12,13 @@ from whisper_service.web.rendering import Renderer
 
 
 class Services:
-    """The same for all requests: all of it is safe for threads."""
+    """Shared by all requests; every member is thread-safe."""
 
     def __init__(self, config: Config, storage: Storage, worker: Worker) -> None:
         self.config = config
         self.storage = storage
         self.worker = worker
-        # A request that waits for something to happen holds a thread meanwhile. One address gets
-        # half of the places, so that nobody takes them all.
+        # A waiting request holds a thread. A client gets at most half of the places.
         threads, auth = config.server.threads, config.auth
         self.waiting = ConcurrencyLimit(threads // 2, threads // 4)
         self.registrations = RateLimit(auth.registrations_per_address, "Too many registrations")

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from whisper_service import ids
 from whisper_service.errors import Conflict, InvalidRequest, NotFound
 from whisper_service.jobs import orders
-from whisper_service.jobs.orders import Order
+from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.models import catalog
 from whisper_service.tables import Transcription
 from whisper_service.transcripts.cues import Layout
@@ -32,7 +32,7 @@ def submit() -> dict[str, Any]:
     body = params.json_object()
     file_uuid = ids.parse(params.text(body, "uuid", missing="Missing file uuid"))
     name = params.text(body, "model", missing="Missing model")
-    order = Order(
+    order = TranscriptionRequest(
         catalog.find(services().config.models.path, name),
         params.optional_text(body, "language") or "auto",
         params.texts(body, "format", default="verbose_json"),
@@ -51,7 +51,7 @@ def submit() -> dict[str, Any]:
 @private.delete("/transcribe/<uuid>")
 def delete(uuid: str) -> dict[str, Any]:
     row = orders.delete(current_user(), ids.parse(uuid))
-    services().worker.tell()
+    services().worker.changes.notify()
     return {
         "message": "Transcription deleted successfully",
         "uuid": row.uuid,
@@ -73,7 +73,7 @@ def result(uuid: str) -> Response:
         return _of_file(uuid, view)
     if params.flag("download"):
         return _as_file(row, view)
-    seconds = params.query_whole("wait", MAX_WAIT) or 0
+    seconds = params.query_integer("wait", MAX_WAIT) or 0
     is_gone = waiting.disconnect_check()
     return _json(waiting.until_changed(services(), _look(uuid, view), is_gone, seconds))
 
@@ -96,7 +96,8 @@ def _look(uuid: str, view: View) -> waiting.Look:
         if row is None:
             raise NotFound("Transcription not found")
         rendered = _rendered(row, view, running, None if admitted else network)
-        return serializers.transcription(row, view.format_of(row), rendered, running.worker)
+        progress = running.worker.progress.of([row]).get(row.id)
+        return serializers.transcription(row, view.format_of(row), rendered, progress)
 
     return look
 
@@ -129,12 +130,13 @@ def _of_file(uuid: str, view: View) -> Response:
     rows = orders.with_transcripts(page.rows, MAX_LIST_LENGTH)
     stored = {result_key(row, view): data for row, data in rows if data is not None}
     results = services().renderer.render(stored, current_network())
+    progress = services().worker.progress.of([row for row, _ in rows])
     listed = [
         serializers.transcription(
             row,
             view.format_of(row),
             None if data is None else results[result_key(row, view)],
-            services().worker,
+            progress.get(row.id),
         )
         for row, data in rows
     ]
@@ -165,8 +167,8 @@ def _view() -> View:
     name = request.args.get("format")
     if name is not None and name not in FORMATS:
         raise InvalidRequest(f"Invalid format: {name}. Must be one of: {', '.join(FORMATS)}")
-    width = params.query_whole("max_line_width", MAX_LINE_WIDTH)
-    lines = params.query_whole("max_line_count", MAX_LINE_COUNT)
+    width = params.query_integer("max_line_width", MAX_LINE_WIDTH)
+    lines = params.query_integer("max_line_count", MAX_LINE_COUNT)
     if lines is not None and width is None:
         raise InvalidRequest("max_line_count needs max_line_width")
     return View(name, Layout(width, lines))

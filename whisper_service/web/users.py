@@ -1,4 +1,4 @@
-"""Accounts and the sessions in them."""
+"""Accounts and sessions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,6 +19,7 @@ from whisper_service.web.auth import (
     current_session,
     current_user,
 )
+from whisper_service.web.route_options import Pool, route_options
 from whisper_service.web.services import services
 
 public = Blueprint("accounts", __name__)
@@ -26,10 +27,13 @@ private = Blueprint("account", __name__)
 
 
 @public.post("/user/register")
+@route_options(Pool.REGISTRATION)
 def register() -> dict[str, Any]:
     config = services().config
     username, password = _credentials()
-    users.check_new(username, password, config.auth)  # what this refuses costs no hash
+    users.check_new(
+        username, password, config.auth
+    )  # before the hash, which takes a quarter of a second
     services().registrations.count(current_network())
     user = users.register(username, password, config.auth, config.billing.initial_token_balance)
     return {
@@ -41,6 +45,7 @@ def register() -> dict[str, Any]:
 
 
 @public.post("/user/login")
+@route_options(Pool.CREDENTIALS)
 def login() -> dict[str, Any]:
     username, password = _credentials()
     with _login_attempt(username):
@@ -58,8 +63,8 @@ def logout() -> dict[str, Any]:
     current = current_session()
     if current is None:
         raise InvalidRequest("Cannot logout with API key. Use session authentication")
-    asked = params.optional_text(params.json_object(optional=True), "session_id")
-    session = ids.parse(asked) if asked is not None else current
+    session_id = params.optional_text(params.json_object(optional=True), "session_id")
+    session = current if session_id is None else ids.parse(session_id)
     sessions.end(session, current_user(), services().config.auth.session_hours)
     return {"message": "Logged out successfully"}
 
@@ -67,7 +72,7 @@ def logout() -> dict[str, Any]:
 @private.get("/user/session")
 @private.get("/user/sessions")
 def active_sessions() -> dict[str, Any]:
-    rows = sessions.active(current_user(), services().config.auth.session_hours)
+    rows = sessions.list_active(current_user(), services().config.auth.session_hours)
     return {"sessions": [serializers.session(row) for row in rows]}
 
 
@@ -77,6 +82,7 @@ def profile() -> dict[str, Any]:
 
 
 @private.patch("/user")
+@route_options(Pool.CREDENTIALS, forms.avatar_limit)
 def update() -> dict[str, Any]:
     if request.mimetype != "multipart/form-data":
         body = params.json_object()
@@ -90,6 +96,7 @@ def update() -> dict[str, Any]:
 
 
 @private.delete("/user")
+@route_options(Pool.CREDENTIALS)
 def delete() -> dict[str, Any]:
     missing = "Password is required to delete account"
     password = params.text(params.json_object(optional=True), "password", missing=missing)
@@ -126,19 +133,19 @@ def _change(
 
 
 def _update(change: ProfileChange) -> dict[str, Any]:
-    rules = services().config.auth
+    settings = services().config.auth
     user, session = current_user(), current_session()
     with _own_password_attempt() if change.password else nullcontext():
-        fields = users.update(user, change, rules, services().storage, session)
+        fields = users.update(user, change, settings, services().storage, session)
     return {"message": "Profile updated successfully", "updated_fields": fields}
 
 
 @contextmanager
 def _login_attempt(username: str) -> Iterator[None]:
-    """Check inside whether a stranger knows a password. Raises TooManyRequests.
+    """Check the password of an anonymous caller inside. Raises TooManyRequests.
 
-    The low limit is for an account and an address together, or else anybody could lock its owner
-    out by ten wrong passwords a minute.
+    The low limit is per account and network together: per account alone, anybody could lock the
+    owner out with ten wrong passwords a minute.
     """
     limits, network = services(), current_network()
     account = username.lower()[: users.MAX_USERNAME + 1]
@@ -152,10 +159,10 @@ def _login_attempt(username: str) -> Iterator[None]:
 
 @contextmanager
 def _own_password_attempt() -> Iterator[None]:
-    """Check inside the password of a caller who is logged in. Raises TooManyRequests.
+    """Check the password of an authenticated caller inside. Raises TooManyRequests.
 
-    Strangers' failures don't count here. All credentials of an account have a limit together, for
-    who has one can make others.
+    Failures of anonymous callers don't count here. All credentials of an account share a limit,
+    because a caller who has one can create others.
     """
     limits = services()
     with (

@@ -50,7 +50,7 @@ def until_changed(
         until = time.monotonic() + seconds
         while answer["status"] == first["status"] and not (_is_final(answer) or is_gone()):
             left = until - time.monotonic()
-            if left <= 0 or not services.worker.wait_for_news(min(left, LOOK_SECONDS)):
+            if left <= 0 or not services.worker.changes.wait_for_change(min(left, LOOK_SECONDS)):
                 break
             answer = look(admitted=True)
     finally:
@@ -77,15 +77,17 @@ def _events(
     services: Services, look: Look, is_gone: Callable[[], bool], answer: dict[str, Any]
 ) -> Iterator[bytes]:
     yield _event(answer)
-    told, sent = answer, time.monotonic()
-    while not (_is_final(told) or is_gone()) and services.worker.wait_for_news(LOOK_SECONDS):
+    last, sent = answer, time.monotonic()
+    while not (_is_final(last) or is_gone()) and services.worker.changes.wait_for_change(
+        LOOK_SECONDS
+    ):
         try:
             answer = look(admitted=True)
         except ServiceError:
             return  # it was deleted
-        if _news(answer) != _news(told):
+        if _changing_fields(answer) != _changing_fields(last):
             yield _event(answer)
-            told, sent = answer, time.monotonic()
+            last, sent = answer, time.monotonic()
         elif time.monotonic() - sent > HEARTBEAT_SECONDS:
             yield b":\n\n"
             sent = time.monotonic()
@@ -95,7 +97,7 @@ def _event(answer: dict[str, Any]) -> bytes:
     return b"event: status\ndata: %s\n\n" % serializers.to_json(answer)
 
 
-def _news(answer: dict[str, Any]) -> list[Any]:
+def _changing_fields(answer: dict[str, Any]) -> list[Any]:
     return [answer.get(name) for name in ("status", "queue_position", "progress", "text")]
 
 

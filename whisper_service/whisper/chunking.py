@@ -1,16 +1,16 @@
-"""Which stretches of a recording Whisper gets to hear, one by one."""
+"""The chunks of a recording that Whisper transcribes: speech without the silence around it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-FRAME = 512  # samples, at 16 kHz: what one probability stands for
-FRAMES_PER_SECOND = 16_000 / FRAME
+from whisper_service.audio import FRAME_SAMPLES, FRAMES_PER_SECOND
+
 # Silero's own thresholds: speech begins above the first and ends below the second.
 SPEECH, SILENCE = 0.5, 0.35
 SHORTEST_SPEECH = 3  # frames
 # A pause up to this stays inside a chunk; a cue never spans a longer one.
 LONGEST_PAUSE = round(1.6 * FRAMES_PER_SECOND)
-# What a chunk hears before and after its speech, where there is silence to take it from.
+# Silence that a chunk keeps before and after its speech, where there is any.
 MARGIN = round(0.2 * FRAMES_PER_SECOND)
 
 
@@ -23,7 +23,7 @@ class Chunk:
 
 
 def plan(probabilities: Sequence[float], samples: int, longest_seconds: float) -> list[Chunk]:
-    """Cut a recording of so many samples where nobody speaks, silence left out.
+    """Cut a recording into chunks where nobody speaks, leaving the silence out.
 
     `probabilities` has one number from 0 to 1 for each frame. No chunk is longer than
     `longest_seconds`; speech that goes on is cut where it is least like speech.
@@ -38,7 +38,7 @@ def plan(probabilities: Sequence[float], samples: int, longest_seconds: float) -
 
 
 def _speech(probabilities: Sequence[float]) -> list[tuple[int, int]]:
-    """Find where speech begins and ends, in frames."""
+    """Return where speech begins and ends, in frames."""
     found = []
     start = None
     for frame, probability in enumerate([*probabilities, 0.0]):
@@ -54,7 +54,7 @@ def _speech(probabilities: Sequence[float]) -> list[tuple[int, int]]:
 def _cut(
     probabilities: Sequence[float], start: int, stop: int, longest: int
 ) -> list[tuple[int, int]]:
-    """Cut speech that is too long at its quietest frame in the second half of what fits."""
+    """Cut speech that is too long at the least probable frame in the second half of what fits."""
     pieces = []
     while stop - start > longest:
         middle = min(
@@ -67,7 +67,7 @@ def _cut(
 
 
 def _join(pieces: Sequence[tuple[int, int]], longest: int) -> list[tuple[int, int]]:
-    """Put neighbours together as far as the pauses between them and the length allow."""
+    """Join neighbors as far as the pauses between them and the length allow."""
     joined: list[tuple[int, int]] = []
     for start, stop in pieces:
         if joined:
@@ -80,12 +80,12 @@ def _join(pieces: Sequence[tuple[int, int]], longest: int) -> list[tuple[int, in
 
 
 def _with_margins(spans: Sequence[tuple[int, int]], samples: int) -> list[Chunk]:
-    """Widen into the silence around, at most half way to the neighbour."""
+    """Widen into the silence around, at most halfway to the neighbor."""
     chunks = []
     for number, (start, stop) in enumerate(spans):
         before = spans[number - 1][1] if number else 0
-        after = spans[number + 1][0] if number + 1 < len(spans) else samples // FRAME + 1
+        after = spans[number + 1][0] if number + 1 < len(spans) else samples // FRAME_SAMPLES + 1
         first = start - min(MARGIN, (start - before) // 2 if number else start)
         last = stop + min(MARGIN, (after - stop) // 2 if number + 1 < len(spans) else MARGIN)
-        chunks.append(Chunk(first * FRAME, min(last * FRAME, samples)))
+        chunks.append(Chunk(first * FRAME_SAMPLES, min(last * FRAME_SAMPLES, samples)))
     return [chunk for chunk in chunks if chunk.start < chunk.stop]

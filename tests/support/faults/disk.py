@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from whisper_service import db
-from whisper_service.files import conversions, ffmpeg
+from whisper_service.files import conversions, transcoding
 from whisper_service.files.storage import Storage
 from whisper_service.tables import File
 
@@ -12,7 +12,7 @@ def blame_the_file() -> None:
     """Report a recording that found no room as one that cannot be decoded."""
     has_room = Storage.has_room
     Storage.has_room = lambda storage, size=0: size == 0 or has_room(storage, size)
-    ffmpeg.NO_ROOM.clear()
+    transcoding.NO_ROOM.clear()
     fail = conversions._fail
 
     def with_room(file: File, message: str, storage: Storage) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from peewee import fn
 
 from whisper_service import billing, db, sandbox
-from whisper_service.files import ffmpeg
+from whisper_service.files import media, transcoding
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import queue
+from whisper_service.jobs import outcomes, queue
 from whisper_service.server.server import Server
 
 
@@ -30,7 +30,7 @@ def charge_apart() -> None:
 
 def place_later() -> None:
     """Place an upload a second later, and have its readers wait for it."""
-    place, probe = Storage.place, ffmpeg.probe
+    place, probe = Storage.place, media.probe
 
     def later(storage: Storage, source: Path, target: Path) -> None:
         if target.name != "original":
@@ -40,13 +40,13 @@ def place_later() -> None:
         source.rename(aside)
         threading.Timer(1, place, (storage, aside, target)).start()
 
-    def patient(path: Path) -> ffmpeg.Media:
+    def patient(path: Path) -> media.Media:
         deadline = time.monotonic() + 1.5
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         return probe(path)
 
-    Storage.place, ffmpeg.probe = later, patient
+    Storage.place, media.probe = later, patient
 
 
 def sweep_nothing() -> None:
@@ -62,11 +62,11 @@ def answer_nothing_more() -> None:
 
 
 def burn_attempts() -> None:
-    queue.put_back = lambda job: queue.retry(job.claim)
+    outcomes.put_back = lambda job: outcomes.retry(job.claim)
 
 
 def forget_interrupted() -> None:
-    queue.requeue_interrupted = lambda: None
+    outcomes.requeue_interrupted = lambda: None
 
 
 def claim_at_random() -> None:
@@ -75,24 +75,24 @@ def claim_at_random() -> None:
 
 
 def leak_descriptors() -> None:
-    complete = queue.complete
+    complete = outcomes.complete
 
     def leaking(*arguments: Any) -> None:
         os.dup(0)
         complete(*arguments)
 
-    queue.complete = leaking
+    outcomes.complete = leaking
 
 
 def leave_temporary() -> None:
     """Leave a temporary file for each recording."""
-    encode = ffmpeg.encode
+    encode = transcoding.encode
 
-    def leaving(source: Path, kind: ffmpeg.Media, converted: Path, *more: Any) -> None:
+    def leaving(source: Path, kind: media.Media, converted: Path, *more: Any) -> None:
         converted.with_suffix(".left").touch()
         encode(source, kind, converted, *more)
 
-    ffmpeg.encode = leaving
+    transcoding.encode = leaving
 
 
 FAULTS: dict[str, Callable[[], None]] = {

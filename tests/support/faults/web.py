@@ -7,12 +7,13 @@ from uuid import UUID
 
 from whisper_service import ids
 from whisper_service.accounts import passwords
-from whisper_service.server import admission, channel, server
-from whisper_service.server.dispatcher import SHORT
+from whisper_service.server import parser, server
+from whisper_service.server.admission import Admission
+from whisper_service.web.route_options import Pool
 
 
 def set_deadlines(seconds: float) -> None:
-    channel.HEADER_SECONDS = channel.BODY_SECONDS = seconds
+    parser.HEADER_SECONDS = parser.BODY_SECONDS = seconds
 
 
 def wait_for_ever() -> None:
@@ -22,7 +23,7 @@ def wait_for_ever() -> None:
 
 
 def share_one_pool() -> None:
-    admission.pool_of = lambda *_: SHORT
+    Admission.pool = lambda *_: Pool.SHORT
 
 
 def know_names() -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from whisper_service import billing
 from whisper_service.files.storage import IncomingFile
-from whisper_service.jobs import queue, worker
+from whisper_service.jobs import outcomes, runner
 
 
 def set_limit(seconds: float) -> None:
-    worker.SECONDS, worker.SECONDS_PER_SECOND = seconds, 0
+    runner.TASK_SECONDS, runner.TASK_SECONDS_PER_SECOND = seconds, 0
 
 
 def forget_refunds() -> None:
@@ -16,7 +16,7 @@ def forget_refunds() -> None:
 
 
 def never_give_up() -> None:
-    queue.MAX_ATTEMPTS = 10**9
+    outcomes.MAX_ATTEMPTS = 10**9
 
 
 def keep_refused_uploads() -> None:

@@ -1,20 +1,19 @@
-"""From a CTranslate2 Whisper model to a ggml file with float16 weights.
+"""Converting a CTranslate2 Whisper model to a ggml file with float16 weights.
 
 The result is, bit for bit, what whisper.cpp's `models/convert-pt-to-ggml.py` makes of OpenAI's own
 checkpoint of the same weights.
 """
 
-import struct
 from typing import BinaryIO
 
 import numpy as np
 
 from whisper_service.models import ggml
+from whisper_service.models.architecture import HEAD_SIZE, Header, expected_tensors
 from whisper_service.models.ct2 import mel, reader, vocabulary
 from whisper_service.models.ct2.reader import Array
 
 _FLOAT16_FTYPE = 1
-_DTYPES = {ggml.F32: "<f4", ggml.F16: "<f2"}
 
 _TOP_LEVEL = {
     "encoder.positional_embedding": "encoder/position_encodings/encodings",
@@ -35,7 +34,7 @@ _NORMS = {
     "mlp_ln": "ffn/layer_norm",
 }
 _NORM_PARTS = {"weight": "gamma", "bias": "beta"}
-# PyTorch's layer -> CTranslate2's, and which of the parts fused in it, row below row.
+# PyTorch's layer -> CTranslate2's, and which of the parts that are stacked in it.
 _LINEARS = {
     "attn.query": ("self_attention/linear_0", 0, 3),
     "attn.key": ("self_attention/linear_0", 1, 3),
@@ -53,27 +52,27 @@ _LINEARS = {
 def convert(model: bytes | bytearray, tokenizer: bytes, output: BinaryIO) -> None:
     """Write the ggml file of a CTranslate2 `model.bin` and its `tokenizer.json`.
 
-    Raises ValueError when they are no Whisper model, and OSError from writing.
+    Raises ValueError when they are not a Whisper model, and OSError from writing.
     """
     source = reader.read(model)
     try:
         header = _header(source)
         tokens = vocabulary.tokens(tokenizer)
-        output.write(header.to_bytes())
-        output.write(struct.pack("<2i", header.n_mels, ggml.MEL_FFT_BINS))
-        output.write(mel.filterbank(header.n_mels).astype("<f4").tobytes())
-        output.write(struct.pack("<i", len(tokens)))
-        output.write(b"".join(struct.pack("<i", len(token)) + token for token in tokens))
-        for name, tensor in ggml.expected_tensors(header).items():
-            _write_tensor(output, name, tensor, _values(source, name))
+        ggml.write_header(output, header)
+        ggml.write_mel_filters(output, mel.filterbank(header.n_mels))
+        ggml.write_vocabulary(output, tokens)
+        for name, tensor in expected_tensors(header).items():
+            values = _values(source, name).reshape(tensor.dims[::-1])
+            ggml.write_tensor(output, name, tensor)
+            output.write(np.ascontiguousarray(values, ggml.DTYPES[tensor.kind]).data)
     except KeyError as error:
         raise ValueError(f"the CTranslate2 model lacks {error}") from error
 
 
-def _header(source: dict[str, Array]) -> ggml.Header:
+def _header(source: dict[str, Array]) -> Header:
     n_vocab, state = source["decoder/embeddings/weight"].shape
-    heads = state // ggml.HEAD_SIZE
-    return ggml.Header(
+    heads = state // HEAD_SIZE
+    return Header(
         n_vocab=n_vocab,
         n_audio_ctx=source["encoder/position_encodings/encodings"].shape[0],
         n_audio_state=state,
@@ -104,13 +103,3 @@ def _values(source: dict[str, Array], name: str) -> Array:
     rows = source[f"{prefix}/{fused}/{kind}"]
     size = len(rows) // parts
     return rows[part * size : (part + 1) * size]
-
-
-def _write_tensor(output: BinaryIO, name: str, tensor: ggml.Tensor, values: Array) -> None:
-    shape = tuple(reversed(tensor.dims))
-    data = np.ascontiguousarray(values.reshape(shape), _DTYPES[tensor.kind])
-    encoded = name.encode()
-    output.write(struct.pack("<3i", len(shape), len(encoded), tensor.kind))
-    output.write(struct.pack(f"<{len(shape)}i", *tensor.dims))
-    output.write(encoded)
-    output.write(data.data)

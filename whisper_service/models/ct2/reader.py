@@ -39,15 +39,15 @@ class _Cursor:
 
 
 def read(model: bytes | bytearray) -> dict[str, Array]:
-    """Name every variable of the model; the arrays are views of the given bytes.
+    """Return every variable of the model by name; the arrays are views of the given bytes.
 
-    Raises ValueError for anything that is not a complete Whisper model of that format.
+    Raises ValueError unless it is a complete Whisper model in this format.
     """
     cursor = _Cursor(memoryview(model))
     try:
         if cursor.number("I") != _FORMAT or cursor.string() != _SPEC:
             raise ValueError("this is not a CTranslate2 Whisper model of format version 6")
-        cursor.number("I")  # the spec's revision: what it adds are options of CTranslate2's own
+        cursor.number("I")  # the spec's revision, which only adds options of CTranslate2's own
         arrays = dict(_variable(cursor) for _ in range(cursor.number("I")))
         aliases = [(cursor.string(), cursor.string()) for _ in range(cursor.number("I"))]
     except struct.error as error:

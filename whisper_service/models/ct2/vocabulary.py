@@ -1,13 +1,13 @@
-"""From a Hugging Face `tokenizer.json` to the tokens' raw bytes."""
+"""Reading the tokens' raw bytes from a Hugging Face `tokenizer.json`."""
 
 import json
 
-# Ids from here on are Whisper's own special tokens, which whisper.cpp adds by itself.
+# Higher ids are Whisper's special tokens, which whisper.cpp adds by itself.
 TOKEN_COUNT = 50257
 
 
 def tokens(tokenizer: bytes) -> list[bytes]:
-    """Raw bytes of the first 50,257 tokens, by id: as many as the official ggml files hold.
+    """Return the raw bytes of the first 50,257 tokens, by id, as in the official ggml files.
 
     Raises ValueError for a tokenizer that lacks one of them.
     """
@@ -21,9 +21,9 @@ def tokens(tokenizer: bytes) -> list[bytes]:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Map GPT-2's stand-in letters back to bytes.
+    """Return the bytes that GPT-2's letters stand for.
 
-    Printable Latin-1 bytes stand for themselves; the others took the letters from U+0100 on.
+    Printable Latin-1 bytes stand for themselves; the others use the letters from U+0100 on.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(0x100) if byte not in printable]

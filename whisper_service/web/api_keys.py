@@ -10,13 +10,13 @@ from whisper_service.errors import InvalidRequest
 from whisper_service.web import params, serializers
 from whisper_service.web.auth import current_user
 
-private = Blueprint("api_tokens", __name__)
+private = Blueprint("api_keys", __name__)
 
 
 @private.get("/user/token")
 @private.get("/user/tokens")
-def issued() -> dict[str, Any]:
-    return {"tokens": [serializers.api_token(row) for row in api_keys.issued(current_user())]}
+def list_keys() -> dict[str, Any]:
+    return {"tokens": [serializers.api_key(row) for row in api_keys.list_keys(current_user())]}
 
 
 @private.post("/user/token")

@@ -1,13 +1,13 @@
 import pytest
 
 from tests.support.service import Service
-from whisper_service.tables import ApiToken
+from whisper_service.tables import ApiKey
 
 
 def test_the_key_is_shown_once_and_kept_as_a_hash(service: Service) -> None:
     answer = service.register().post("/user/token", {"name": " Production API Key "})
     key = answer.pop("token")
-    row = ApiToken.get()
+    row = ApiKey.get()
     assert answer == {
         "message": "Token issued successfully",
         "token_id": row.uuid,

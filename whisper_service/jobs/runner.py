@@ -1,0 +1,137 @@
+"""Does the tasks of jobs with an engine, and ends each job in the way that its outcome asks for."""
+
+import logging
+import os
+from functools import partial
+
+from whisper_service import db, metrics
+from whisper_service.audio import seconds_of
+from whisper_service.config import Config
+from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.files.storage import Storage
+from whisper_service.jobs import checkpoints, outcomes
+from whisper_service.jobs.changes import ChangeNotifier
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.progress import ProgressEstimator
+from whisper_service.jobs.run import Run, Task
+from whisper_service.jobs.scheduler import Assignment, Scheduler
+from whisper_service.jobs.threads import WorkerThreads
+from whisper_service.models import catalog
+from whisper_service.whisper.engine import Engine, EngineCrashed
+from whisper_service.whisper.protocol import Answer, Transcribed
+
+# How long a task may take: large models on slow machines need some ten times its length.
+TASK_SECONDS, TASK_SECONDS_PER_SECOND = 120, 60
+# Each engine holds a copy of its model, and half as much again to work with. The copies of one
+# model may fill half of the memory: large ones are left to fewer engines with more threads.
+MEMORY_SHARE = 3
+
+logger = logging.getLogger(__name__)
+
+
+class JobRunner:
+    """Runs jobs on `engines` engines. Safe for threads, one of which there is for each engine."""
+
+    def __init__(
+        self,
+        config: Config,
+        storage: Storage,
+        engines: int,
+        threads: WorkerThreads,
+        changes: ChangeNotifier,
+    ) -> None:
+        self._config = config
+        self._storage = storage
+        self._engines = engines
+        self._threads = threads
+        self._changes = changes
+        self.scheduler = Scheduler(engines, self._start_run)
+        self.progress = ProgressEstimator(self.scheduler)
+
+    def transcribe_once(self, engine: Engine, number: int) -> bool:
+        """Do one task of a job with an engine, by its number. Return whether there was one."""
+        assignment = self.scheduler.next_task(number)
+        if assignment is None:
+            return False
+        run = assignment.run
+        self._changes.notify()
+        if run.ready:
+            self._threads.wake()
+        try:
+            is_complete = self._do(engine, assignment)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the thread
+            if self.scheduler.abort_run(run):
+                self._end(run.job, error)
+        else:
+            self._continue(run, is_complete=is_complete)
+        self._changes.notify()
+        return True
+
+    def put_back_all(self) -> None:
+        """Put all running jobs back into the queue, as if they had not begun."""
+        for run in self.scheduler.clear():
+            outcomes.put_back(run.job)
+
+    def _start_run(self, job: Job) -> Run | None:
+        logger.info("Job %s: %.0f s of audio", job.claim, seconds_of(job.samples))
+        try:
+            model = catalog.find(self._config.models.path, job.key.model)
+            language = "en" if model.is_english_only else job.key.language
+            saved = checkpoints.saved(job.key)
+            engines = min(self._engines, max(1, _memory_bytes() // (MEMORY_SHARE * model.size)))
+            return Run(job, language, self._config.decode.chunk_seconds, saved, engines)
+        except Exception as error:  # noqa: BLE001 - it is claimed, and nobody else ends it
+            self._end(job, error)
+            return None
+
+    def _do(self, engine: Engine, assignment: Assignment) -> bool:
+        """Do a task, and keep its result. Return whether its run is complete."""
+        run, task = assignment.run, assignment.task
+        answer = self._ask(engine, run, task, self._config.worker.threads_for(assignment.sharing))
+        if isinstance(answer, Transcribed):
+            save = outcomes.save_checkpoint
+            self._threads.keep(partial(save, run.job, task.chunk, answer, run.speech_samples))
+        return self.scheduler.complete_task(run, task, answer)
+
+    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> Answer:
+        model = catalog.find(self._config.models.path, run.job.key.model)
+        wav, beam_size = self._storage.speech(run.job.key.file_uuid), self._config.decode.beam_size
+        return engine.ask(
+            model.path,
+            task.request(wav, run.language, threads, beam_size, run.options),
+            TASK_SECONDS + TASK_SECONDS_PER_SECOND * task.seconds,
+            lambda: self._threads.heartbeat() and outcomes.is_wanted(run.job),
+        )
+
+    def _continue(self, run: Run, *, is_complete: bool) -> None:
+        if is_complete:
+            self._complete(run)
+        elif run.ready:
+            self._threads.wake()
+        if speed := run.speed():
+            self.progress.record_speed(run.job.key.model, speed)
+
+    def _complete(self, run: Run) -> None:
+        try:
+            self._threads.keep(partial(outcomes.complete, run.job, run.transcript()))
+            metrics.transcribed(run.job.key.model, seconds_of(run.job.samples), run.seconds)
+        except Exception as error:  # noqa: BLE001 - the scheduler has forgotten it, nobody else ends it
+            self._end(run.job, error)
+
+    def _end(self, job: Job, error: Exception) -> None:
+        if isinstance(error, Cancelled) or db.is_full(error):
+            end = partial(outcomes.put_back, job)
+        elif isinstance(error, EngineCrashed):
+            logger.warning("Job %s: %s", job.claim, error)
+            end = partial(outcomes.retry, job.claim)
+        elif isinstance(error, ServiceError):
+            end = partial(outcomes.fail, job, str(error))
+        else:
+            logger.error("Job %s failed", job.claim, exc_info=error)
+            end = partial(outcomes.fail, job, "Internal error")
+        self._threads.keep(end)
+
+
+def _memory_bytes() -> int:
+    """Return how much memory the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

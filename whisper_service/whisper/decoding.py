@@ -1,0 +1,207 @@
+"""Decoding with whisper.cpp: from samples to segments, and out of repetition loops."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import _pywhispercpp as binding
+
+from whisper_service.audio import SAMPLE_RATE, seconds_of
+from whisper_service.errors import ServiceError
+from whisper_service.transcripts.transcript import Segment
+from whisper_service.whisper.protocol import Transcribe, Transcribed
+from whisper_service.whisper.vad import Array
+
+# The encoder's positions: 50 for a second, 1500 for Whisper's full window of 30 seconds. Positions
+# beyond the audio cost time, but a margin of 64 made more errors. Products of vectors are fast for
+# multiples of 64.
+POSITIONS_PER_SECOND = 50
+POSITIONS = 1500
+POSITION_STEP = 64
+POSITION_MARGIN = 128
+# A chunk ends in speech. If Whisper stops before its last second, it has skipped some of it.
+SKIPPED_SECONDS = 1.0
+# Languages written without spaces, in which a word is a token.
+UNSPACED = {"ja", "lo", "my", "th", "yue", "zh"}
+# Text that zlib shrinks by more than this repeats itself (openai/whisper's threshold).
+REPETITIVE = 2.4
+# Temperature and minimum positions of each attempt: the full window alone ends most loops.
+ATTEMPTS = ((0.0, 0), (0.0, POSITIONS), (0.4, POSITIONS), (0.8, POSITIONS))
+
+
+def transcribe(context: Any, audio: Array, decode: Transcribe) -> Transcribed:  # noqa: ANN401
+    """Transcribe up to 30 seconds that end in speech.
+
+    Where Whisper stops early, decoding starts again from there. Raises ServiceError when
+    whisper.cpp fails.
+    """
+    if decode.language == "auto":
+        decode = replace(decode, language=_detect_language(context, audio, decode))
+
+    def decode_from(start: float) -> list[dict[str, Any]]:
+        return _decode_window(context, audio[int(start * SAMPLE_RATE) :], decode)
+
+    segments = decode_to_end(seconds_of(audio.size), decode_from)
+    return Transcribed(decode.language, [Segment.from_dict(each) for each in segments])
+
+
+def decode_to_end(
+    seconds: float, decode_from: Callable[[float], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Decode again from where Whisper stopped, as long as that makes progress.
+
+    `decode_from(start)` returns segments whose times count from there.
+    """
+    segments: list[dict[str, Any]] = []
+    done = 0.0
+    while True:
+        found = decode_from(done)
+        segments += [_shifted(each, done) for each in found]
+        progress = found[-1]["end"] if found else 0.0
+        done += progress
+        if progress < SKIPPED_SECONDS or seconds - done < SKIPPED_SECONDS:
+            return segments
+
+
+def _shifted(segment: dict[str, Any], seconds: float) -> dict[str, Any]:
+    moved = {**segment, "start": segment["start"] + seconds, "end": segment["end"] + seconds}
+    if words := segment.get("words"):
+        moved["words"] = [_shifted(word, seconds) for word in words]
+    return moved
+
+
+def _decode_window(context: Any, audio: Array, decode: Transcribe) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Transcribe one window.
+
+    Text that only repeats itself is tried again, with a full window and then at higher
+    temperatures, and the least repetitive is kept; its compression ratio tells.
+    """
+    tries: list[tuple[float, list[dict[str, Any]]]] = []
+    for temperature, positions in ATTEMPTS:
+        parameters = _parameters(audio, decode, positions)
+        parameters.temperature = max(temperature, decode.options.temperature)
+        # All fits one window. whisper.cpp would take another for the last tenths of a second,
+        # which costs as much as the first and invents text.
+        binding.assign_encoder_begin_callback(parameters, _once())
+        _run(context, parameters, audio)
+        tries.append(_segments(context, parameters.temperature, decode))
+        if tries[-1][0] <= REPETITIVE:
+            break
+    return min(tries, key=lambda item: item[0])[1]
+
+
+def _once() -> Callable[..., bool]:
+    """Return a callback that returns True once, then False."""
+    answers = iter((True,))
+    return lambda *_: next(answers, False)
+
+
+def _detect_language(context: Any, audio: Array, decode: Transcribe) -> str:  # noqa: ANN401
+    if not binding.whisper_is_multilingual(context):
+        return "en"
+    parameters = _parameters(audio, replace(decode, language="en"))
+    # audio_ctx takes effect when a run begins, and only then. This run begins and is aborted before
+    # the encoder does anything: without it, detection would process 30 seconds.
+    binding.assign_encoder_begin_callback(parameters, lambda *_: False)
+    binding.whisper_full(context, parameters, audio, audio.size)
+    parameters = _parameters(audio, decode)
+    parameters.detect_language = True
+    _run(context, parameters, audio)
+    language: str = binding.whisper_lang_str(binding.whisper_full_lang_id(context))
+    return language
+
+
+def _run(context: Any, parameters: Any, audio: Array) -> None:  # noqa: ANN401
+    if binding.whisper_full(context, parameters, audio, audio.size) != 0:
+        raise ServiceError("The recording could not be transcribed")
+
+
+def _parameters(audio: Array, decode: Transcribe, least_positions: int = 0) -> Any:  # noqa: ANN401
+    """Return new decoding parameters, since the binding keeps what an earlier job has set."""
+    strategies = binding.whisper_sampling_strategy
+    parameters = binding.whisper_full_default_params(
+        strategies.WHISPER_SAMPLING_BEAM_SEARCH
+        if decode.beam_size > 1
+        else strategies.WHISPER_SAMPLING_GREEDY
+    )
+    if decode.beam_size > 1:
+        parameters.beam_search = {"beam_size": decode.beam_size, "patience": -1.0}
+    needed = seconds_of(audio.size) * POSITIONS_PER_SECOND + POSITION_MARGIN
+    fitted = max(int(-(-needed // POSITION_STEP) * POSITION_STEP), least_positions)
+    parameters.audio_ctx = min(fitted, POSITIONS)
+    parameters.language = decode.language
+    parameters.n_threads = decode.threads
+    parameters.translate = decode.options.translate
+    parameters.initial_prompt = decode.options.prompt
+    parameters.token_timestamps = decode.options.word_timestamps
+    parameters.no_context = True
+    parameters.temperature_inc = 0.0  # no fallback but our own
+    parameters.print_progress = False
+    parameters.print_realtime = False
+    parameters.print_timestamps = False
+    return parameters
+
+
+def _segments(
+    context: Any,  # noqa: ANN401
+    temperature: float,
+    decode: Transcribe,
+) -> tuple[float, list[dict[str, Any]]]:
+    """Return the segments, after the compression ratio of all of their text."""
+    count = binding.whisper_full_n_segments(context)
+    raw = [binding.whisper_full_get_segment_text(context, number) for number in range(count)]
+    ratio = _compression_ratio(b"".join(raw))
+    segments = [_segment(context, number, text) for number, text in enumerate(raw)]
+    for segment in segments:
+        tokens = segment.pop("tokens")
+        segment["tokens"] = [token.id for token in tokens]
+        segment["avg_logprob"] = round(sum(each.plog for each in tokens) / max(1, len(tokens)), 4)
+        segment["compression_ratio"] = round(ratio, 4)
+        segment["temperature"] = temperature
+        if decode.options.word_timestamps:
+            segment["words"] = _words(context, tokens, decode.language in UNSPACED)
+    return ratio, segments
+
+
+def _segment(context: Any, number: int, raw: bytes) -> dict[str, Any]:  # noqa: ANN401
+    tokens = (
+        binding.whisper_full_get_token_data(context, number, position)
+        for position in range(binding.whisper_full_n_tokens(context, number))
+    )
+    return {
+        "start": binding.whisper_full_get_segment_t0(context, number) / 100,
+        "end": binding.whisper_full_get_segment_t1(context, number) / 100,
+        "text": raw.decode(errors="replace"),
+        # Identifiers from the end of text upwards are control tokens and timestamps, not words.
+        "tokens": [each for each in tokens if each.id < binding.whisper_token_eot(context)],
+    }
+
+
+def _words(context: Any, tokens: list[Any], unspaced: bool) -> list[dict[str, Any]]:  # noqa: ANN401, FBT001
+    """Join tokens into words, which begin with a space in scripts that have any.
+
+    A token may be part of a letter.
+    """
+    words: list[tuple[bytes, float, float]] = []
+    for token in tokens:
+        text = binding.whisper_token_to_bytes(context, token.id)
+        begins = text.startswith(b" ") or (unspaced and words and _is_whole(words[-1][0]))
+        if words and not begins:
+            before, start, _ = words[-1]
+            words[-1] = (before + text, start, token.t1 / 100)
+        else:
+            words.append((text, token.t0 / 100, token.t1 / 100))
+    return [
+        {"text": stripped, "start": start, "end": end}
+        for text, start, end in words
+        if (stripped := text.decode(errors="replace").strip())
+    ]
+
+
+def _is_whole(text: bytes) -> bool:
+    return "\ufffd" not in text.decode(errors="replace")
+
+
+def _compression_ratio(text: bytes) -> float:
+    return len(text) / len(zlib.compress(text)) if text else 0.0
