@@ -17,6 +17,9 @@ from whisper_service.transcript_key import TranscriptKey, same_key
 
 # Transcriptions that one run serves, so that no transaction is long.
 MAX_SHARED = 100
+# After so many ends of the service without progress a job lets all others go first: it may be what
+# ends the service, and when it is not, no job is given up because it came first again and again.
+PATIENT_STARTS = 3
 # A job up to this length goes ahead of the same user's longer ones.
 SHORT_SECONDS = 120
 
@@ -91,8 +94,13 @@ def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription 
     if user_id is not None:
         query = query.where(Transcription.user_id == user_id)
     short = File.samples <= SHORT_SECONDS * SAMPLE_RATE
-    first: Transcription | None = query.where(short).first()
-    return first or (None if only_short else query.first())
+    for among in (query.where(Transcription.idle_starts < PATIENT_STARTS), query):
+        first: Transcription | None = among.where(short).first()
+        if first is None and not only_short:
+            first = among.first()
+        if first:
+            return first
+    return None
 
 
 def _sharing(key: TranscriptKey) -> list[Transcription]:
