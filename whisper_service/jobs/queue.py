@@ -17,8 +17,8 @@ from whisper_service.transcript_key import TranscriptKey, same_key
 
 # Transcriptions that one run serves, so that no transaction is long.
 MAX_SHARED = 100
-# After so many ends of the service without progress a job lets all others go first: it may be what
-# ends the service, and when it is not, no job is given up because it came first again and again.
+# After so many ends of the service without progress a job lets those with fewer go first: it may be
+# what ends the service, and when it is not, none is given up because it came first every time.
 PATIENT_STARTS = 3
 # A job up to this length goes ahead of the same user's longer ones.
 SHORT_SECONDS = 120
@@ -94,7 +94,8 @@ def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription 
     if user_id is not None:
         query = query.where(Transcription.user_id == user_id)
     short = File.samples <= SHORT_SECONDS * SAMPLE_RATE
-    for among in (query.where(Transcription.idle_starts < PATIENT_STARTS), query):
+    for turn in range(1 + outcomes.MAX_IDLE_STARTS // PATIENT_STARTS):
+        among = query.where(Transcription.idle_starts < PATIENT_STARTS * (1 + turn))
         first: Transcription | None = among.where(short).first()
         if first is None and not only_short:
             first = among.first()
