@@ -1,6 +1,6 @@
 """Checking that the account of a request is still the one that was authenticated."""
 
-from whisper_service.errors import Unauthenticated
+from whisper_service.errors import Forbidden, Unauthenticated
 from whisper_service.tables import User
 
 MISSING = "Missing valid Authorization header with session or API key"
@@ -16,3 +16,17 @@ def confirm(user: User, message: str = MISSING) -> User:
     if now is None:
         raise Unauthenticated(message)
     return now
+
+
+def confirm_admin(user: User) -> None:
+    """Check that the account is still an administrator's, like `confirm`.
+
+    Raises Unauthenticated or Forbidden.
+    """
+    require_admin(confirm(user))
+
+
+def require_admin(user: User) -> None:
+    """Raise Forbidden unless the account is an administrator's."""
+    if not user.is_admin:
+        raise Forbidden("Access denied. Admin privileges required")

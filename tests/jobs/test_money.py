@@ -83,6 +83,7 @@ class Money(RuleBasedStateMachine):
     def begin(self, balance: int) -> None:
         self.register(balance)
         self.register(5000)
+        self.admin = users.register("admin", PASSWORD, RULES, 0, is_admin=True)
         self.upload(1, 16_000)
 
     def register(self, balance: int) -> None:
@@ -93,7 +94,7 @@ class Money(RuleBasedStateMachine):
         """Come and go, and set a balance or a price: rarer than what becomes of jobs."""
         self.count("administer")
         user = one_of(User, who)
-        if who % 8 == 0 and User.select().count() > 2:
+        if who % 8 == 0 and not user.is_admin and User.select().count() > 3:
             users.delete(user, PASSWORD, self.storage)
         elif who % 8 == 1:
             self.register(balance)
@@ -101,10 +102,10 @@ class Money(RuleBasedStateMachine):
             for row in running_of(user):
                 cost = self.costs[row.uuid, row.claim]
                 self.settled.setdefault(row.uuid, (row.claim, cost))
-            statistics.update_user(user.uuid, balance, None)
+            statistics.update_user(self.admin, user.uuid, balance, None)
             assert User.get_by_id(user.id).token_balance == balance
         else:
-            statistics.update_user(user.uuid, None, Decimal(price))
+            statistics.update_user(self.admin, user.uuid, None, Decimal(price))
 
     def upload(self, who: int, samples: int) -> None:
         File.create(

@@ -2,14 +2,19 @@
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from tests.support.accounts import make_admin
 from tests.support.interleaving import after
+from tests.support.jobs import submit
 from tests.support.pictures import PNG
 from tests.support.service import PASSWORD, Api, Service
-from whisper_service.accounts import passwords
+from whisper_service.accounts import passwords, users
 from whisper_service.tables import ApiKey, File, Session, Transcription, User
 from whisper_service.web import auth
 
@@ -121,6 +126,62 @@ def test_a_key_asked_for_before_the_change_is_not_issued_after_it(
     after(monkeypatch, auth, "authenticate", lambda: ann.call("PATCH", "/user", json=CHANGE))
     assert ann.error("POST", "/user/token", 401, {"name": "key"}) == GONE
     assert ApiKey.select().count() == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/transcribe", {"uuid": "{file}", "model": "ggml-tiny.en"}),
+        ("DELETE", "/transcribe/{transcription}", None),
+        ("PATCH", "/file/{file}", {"filename": "other.wav"}),
+        ("DELETE", "/file/{file}", None),
+        ("DELETE", "/user/token/{key}", None),
+    ],
+)
+def test_a_write_asked_for_before_the_change_is_refused_after_it(
+    service: Service,
+    ann: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    body: dict[str, str] | None,
+) -> None:
+    (transcription,) = submit(service, ann)
+    uuids = {
+        "transcription": transcription,
+        "file": Transcription.get().file_uuid,
+        "key": ann.post("/user/token", {"name": "key"})["token_id"],
+    }
+    before = owned()
+    after(monkeypatch, auth, "authenticate", lambda: ann.call("PATCH", "/user", json=CHANGE))
+    filled = body and {name: value.format(**uuids) for name, value in body.items()}
+    assert ann.error(method, path.format(**uuids), 401, filled) == GONE
+    assert owned() == before
+
+
+def test_an_administrator_whose_account_goes_changes_nobody(
+    service: Service, ann: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "ann"):
+        make_admin(name)
+    other = User.get(User.username == "first")
+    after(monkeypatch, auth, "authenticate", partial(begin_deletion, service, ann))
+    path, body = f"/admin/users/{other.uuid}", {"token_balance": 1}
+    assert ann.error("PATCH", path, 403, body) == "Access denied. Admin privileges required"
+    assert User.get_by_id(other.id).token_balance == other.token_balance
+
+
+def begin_deletion(service: Service, api: Api) -> None:
+    """Delete an account, but stop as if the service were killed before the account itself goes."""
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(users, "_delete_transcriptions", Mock(side_effect=KeyboardInterrupt))
+        api.call("DELETE", "/user", json={"password": PASSWORD})
+
+
+def owned() -> list[list[dict[str, Any]]]:
+    """Return all rows of what users own."""
+    tables = (ApiKey, File, Transcription)
+    return [[row.__data__ for row in table.select()] for table in tables]
 
 
 def test_a_new_password_revokes_the_keys_when_asked_to(service: Service, ann: Api) -> None:

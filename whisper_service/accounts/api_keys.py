@@ -39,8 +39,12 @@ def list_keys(user: User) -> list[ApiKey]:
 
 
 def revoke(user: User, uuid: str) -> ApiKey:
-    """Revoke a key of the user and return its former row. Raises NotFound."""
+    """Revoke a key of the user and return its former row.
+
+    Raises NotFound, Unauthenticated for credentials that were revoked meanwhile.
+    """
     with write_transaction():
+        credentials.confirm(user)
         row = ApiKey.get_or_none(ApiKey.uuid == uuid, ApiKey.user_id == user.id)
         if row is None:
             raise NotFound("Token not found or access denied")

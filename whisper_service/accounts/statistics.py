@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import fn
 
-from whisper_service import billing
+from whisper_service import billing, credentials
 from whisper_service.audio import SAMPLE_RATE
 from whisper_service.db import write_transaction
 from whisper_service.errors import NotFound
@@ -62,9 +62,15 @@ def count_by_user(users: Sequence[User], session_hours: int) -> dict[int, Statis
     }
 
 
-def update_user(uuid: str, token_balance: int | None, price_multiplier: Decimal | None) -> User:
-    """Set a user's balance, price or both, and return the updated user. Raises NotFound."""
+def update_user(
+    admin: User, uuid: str, token_balance: int | None, price_multiplier: Decimal | None
+) -> User:
+    """Set a user's balance, price or both, and return the updated user.
+
+    Raises NotFound, Unauthenticated or Forbidden for an `admin` who is none any more.
+    """
     with write_transaction():
+        credentials.confirm_admin(admin)
         user = User.get_or_none(User.uuid == uuid)
         if user is None:
             raise NotFound("User not found")

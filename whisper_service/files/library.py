@@ -2,7 +2,7 @@
 
 from typing import BinaryIO
 
-from whisper_service import billing
+from whisper_service import billing, credentials
 from whisper_service.db import write_transaction
 from whisper_service.errors import InvalidRequest, NotFound
 from whisper_service.files import filenames, media_types
@@ -34,25 +34,27 @@ def find(uuid: str) -> File:
 def rename(user: User, uuid: str, filename: str) -> tuple[str, str]:
     """Rename a file; return the old name and the new one as stored.
 
-    Raises NotFound, or InvalidRequest for a name that is empty or longer than 255 characters.
+    Raises NotFound, Unauthenticated for credentials that were revoked meanwhile, InvalidRequest for
+    a name that is empty or longer than 255 characters.
     """
     clean = filenames.clean(filename)
     if not clean or len(filename) > filenames.MAX_LENGTH:
         raise InvalidRequest("Filename must be between 1 and 255 characters")
     with write_transaction():
-        file = find_owned(user, uuid)
+        file = find_owned(credentials.confirm(user), uuid)
         File.update(filename=clean).where(File.uuid == file.uuid).execute()
     return file.filename, clean
 
 
 def delete(user: User, uuid: str, storage: Storage) -> File:
-    """Delete a file that the user owns and everything made of it. Raises NotFound.
+    """Delete a file that the user owns and everything made of it.
 
-    Its unfinished transcriptions fail, and tokens for what is not transcribed yet are refunded.
-    Completed ones stay.
+    Raises NotFound, Unauthenticated for credentials that were revoked meanwhile. Its unfinished
+    transcriptions fail, and tokens for what is not transcribed yet are refunded. Completed ones
+    stay.
     """
     with write_transaction():
-        file = find_owned(user, uuid)
+        file = find_owned(credentials.confirm(user), uuid)
         belongs = Transcription.file_uuid == file.uuid
         for row in list(
             Transcription.select().where(belongs, Transcription.status == "processing")

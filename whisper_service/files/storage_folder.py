@@ -56,9 +56,7 @@ def make_private(root: Path) -> None:
     for path in (root, *own):
         try:
             restrict(path)
-        except (
-            FileNotFoundError
-        ):  # the database's log, which goes when a command closes the database
+        except FileNotFoundError:  # the database's log goes when a command closes it
             continue
         except OSError as error:  # another user's, or on a file system without permissions
             logger.warning("Other users still have access to %s: %s", path.name, error.strerror)

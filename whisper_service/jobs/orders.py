@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from whisper_service import billing, ids
+from whisper_service import billing, credentials, ids
 from whisper_service.config import LimitsSettings
 from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
@@ -45,12 +45,13 @@ def submit(
     """Queue a transcription of a file for each format, the same format once.
 
     Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
-    that are not there, or that the model cannot do, TooManyRequests when too many are unfinished.
+    that are not there, or that the model cannot do, TooManyRequests when too many are unfinished,
+    Unauthenticated for credentials that were revoked meanwhile.
     """
     _check_formats(request.formats)
     _check_language(request)
     with write_transaction():
-        file = library.find_owned(user, file_uuid)
+        file = library.find_owned(credentials.confirm(user), file_uuid)
         if file.status == "failed" and file.samples is None:
             raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
         formats = list(dict.fromkeys(request.formats))
@@ -143,12 +144,14 @@ def _load(file_uuid: str, row_ids: Sequence[int], max_length: int) -> dict[int, 
 
 
 def delete(user: User, uuid: str) -> Transcription:
-    """Delete a transcription of the user's own, and return what it was. Raises NotFound.
+    """Delete a transcription of the user's own, and return what it was.
 
-    For one that runs, tokens are given back for what is not transcribed; the worker sees that it
-    is gone and stops.
+    Raises NotFound, Unauthenticated for credentials that were revoked meanwhile. For one that
+    runs, tokens are given back for what is not transcribed; the worker sees that it is gone and
+    stops.
     """
     with write_transaction():
+        credentials.confirm(user)
         row = Transcription.get_or_none(
             Transcription.uuid == uuid, Transcription.user_id == user.id
         )

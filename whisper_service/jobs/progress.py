@@ -76,7 +76,7 @@ class ProgressEstimator:
         return Processing(share, text, self._eta(row.model, left, is_queued=False))
 
     def _eta(self, model: str, samples: float, *, is_queued: bool) -> int | None:
-        """Return in how many seconds so much audio is transcribed; queued audio waits its turn."""
+        """Return the seconds until `samples` are transcribed; queued ones wait for what runs."""
         speed = self._speeds.get(model)
         if not speed:
             return None

@@ -17,8 +17,8 @@ from whisper_service.transcript_key import TranscriptKey, same_key
 
 # Transcriptions that one run serves, so that no transaction is long.
 MAX_SHARED = 100
-# After so many ends of the service without progress a job lets those with fewer go first: it may be
-# what ends the service, and when it is not, none is given up because it came first every time.
+# After every three ends of the service without progress a job lets those with fewer go first: it
+# may be what ends the service, and if not, none is given up because it came first every time.
 PATIENT_STARTS = 3
 # A job up to this length goes ahead of the same user's longer ones.
 SHORT_SECONDS = 120

@@ -50,7 +50,7 @@ class Worker:
             raise Unavailable("An engine is stuck")
 
     def begin_stop(self) -> None:
-        """Have all work end. What is running goes back to the queue as if it had not begun."""
+        """Begin to end all work. What is running goes back to the queue as if it had not begun."""
         self._threads.begin_stop()
         self.changes.close()
 

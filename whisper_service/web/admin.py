@@ -9,6 +9,7 @@ from whisper_service.accounts import statistics
 from whisper_service.billing import MAX_BALANCE
 from whisper_service.errors import InvalidRequest
 from whisper_service.web import params, serializers
+from whisper_service.web.auth import current_user
 from whisper_service.web.services import services
 
 MAX_MULTIPLIER = 1000
@@ -36,7 +37,7 @@ def update(uuid: str) -> dict[str, Any]:
     fields = [name for name, value in values.items() if value is not None]
     if not fields:
         raise InvalidRequest("No valid fields to update. Give token_balance or price_multiplier")
-    user = statistics.update_user(uuid, balance, multiplier)
+    user = statistics.update_user(current_user(), uuid, balance, multiplier)
     return {
         "message": "User updated successfully",
         "updated_fields": fields,

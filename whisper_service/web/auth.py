@@ -8,8 +8,8 @@ from flask import Flask, g, request
 
 from whisper_service import ids
 from whisper_service.accounts import api_keys, sessions
-from whisper_service.credentials import MISSING
-from whisper_service.errors import Forbidden, InvalidRequest, Unauthenticated
+from whisper_service.credentials import MISSING, require_admin
+from whisper_service.errors import InvalidRequest, Unauthenticated
 from whisper_service.tables import User
 from whisper_service.web.limits import network_of
 from whisper_service.web.services import services
@@ -41,8 +41,7 @@ def user() -> None:
 def admin() -> None:
     """Allow administrators. Raises Unauthenticated or Forbidden."""
     user()
-    if not current_user().is_admin:
-        raise Forbidden("Access denied. Admin privileges required")
+    require_admin(current_user())
 
 
 def current_user() -> User:

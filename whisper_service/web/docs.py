@@ -55,7 +55,7 @@ page: Blueprint = get_swaggerui_blueprint(
 @cache
 def document(config: Config) -> JSON:
     """Return the OpenAPI document of a service with these settings. Callers must not modify it."""
-    document: JSON = yaml.safe_load(DOCUMENT.read_text())
+    document: JSON = yaml.safe_load(DOCUMENT.read_text(encoding="utf-8"))
     schemas = document["components"]["schemas"]
     schemas["NewPassword"] |= _password_rules(config.auth)
     schemas["Uploads"]["properties"]["file"]["maxItems"] = config.limits.files_per_request

@@ -122,7 +122,7 @@ def _rendered(
 
 
 def _of_file(uuid: str, view: View) -> Response:
-    """Answer with a page of a file's transcriptions, and the data of as many as are not too long.
+    """Return a page of a file's transcriptions, with their data up to a limit of length.
 
     Those whose transcript was deleted since the rows were read are left out.
     """

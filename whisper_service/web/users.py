@@ -31,9 +31,8 @@ private = Blueprint("account", __name__)
 def register() -> dict[str, Any]:
     config = services().config
     username, password = _credentials()
-    users.check_new(
-        username, password, config.auth
-    )  # before the hash, which takes a quarter of a second
+    # Before it counts, and before the hash, which takes a quarter of a second.
+    users.check_new(username, password, config.auth)
     services().registrations.count(current_network())
     user = users.register(username, password, config.auth, config.billing.initial_token_balance)
     return {

@@ -1,6 +1,6 @@
-"""Requests that stay until something has changed, so that nobody has to ask again and again.
+"""Requests that wait until a transcription has changed, so that clients need not poll.
 
-Each holds a thread meanwhile: there is room for so many, and the others are not kept waiting.
+Each holds a thread while it waits, so their number is limited; the others are not kept waiting.
 """
 
 import time
@@ -23,14 +23,14 @@ LOOK_SECONDS = 1
 
 class Look(Protocol):
     def __call__(self, *, admitted: bool = False) -> dict[str, Any]:
-        """Return what is known of a transcription by now. Raises ServiceError.
+        """Return the state of a transcription. Raises ServiceError.
 
-        `admitted` is for a request that holds a place for waiting.
+        `admitted` says that the request counts as waiting, which limits their number already.
         """
 
 
 def disconnect_check() -> Callable[[], bool]:
-    """Return what tells whether the client of the request is gone."""
+    """Return a function that tells whether the client of the request is gone."""
     check: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
     return check
 
@@ -38,9 +38,9 @@ def disconnect_check() -> Callable[[], bool]:
 def until_changed(
     services: Services, look: Look, is_gone: Callable[[], bool], seconds: float
 ) -> dict[str, Any]:
-    """Answer when the status has become another one, at the latest after so many seconds.
+    """Return the status once it has changed, or after `seconds`.
 
-    When as many wait as may, it is answered at once.
+    If the limit of waiting requests is reached, it is returned at once.
     """
     first = answer = look()
     network = current_network()
@@ -59,9 +59,9 @@ def until_changed(
 
 
 def stream(services: Services, look: Look, is_gone: Callable[[], bool]) -> Response:
-    """Answer with server-sent events (WHATWG HTML, section 9.2) until the end is reached.
+    """Return a stream of server-sent events (WHATWG HTML, section 9.2) that ends with the work.
 
-    Raises TooManyRequests when as many wait as may.
+    Raises TooManyRequests if the limit of waiting requests is reached.
     """
     first = look()
     network = current_network()
