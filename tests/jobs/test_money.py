@@ -26,6 +26,7 @@ from peewee import IntegrityError
 
 from tests.support.engine import segment
 from tests.support.harness import SEED, Figure
+from tests.support.jobs import add_file
 from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
@@ -108,18 +109,7 @@ class Money(RuleBasedStateMachine):
             statistics.update_user(self.admin, user.uuid, None, Decimal(price))
 
     def upload(self, who: int, samples: int) -> None:
-        File.create(
-            uuid=ids.uuid7(),
-            user_id=one_of(User, who).id,
-            hash=2 * ids.uuid7(),
-            filename="talk",
-            kind="audio",
-            status="ready",
-            content_type="audio/mpeg",
-            size_bytes=1,
-            samples=samples,
-            uploaded_at=0,
-        )
+        add_file(one_of(User, who), samples)
 
     @rule(
         what=CHOICE,

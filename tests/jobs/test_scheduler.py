@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.jobs import statuses
+from tests.support.jobs import add_file, statuses
 from tests.support.service import Service
 from whisper_service import ids
 from whisper_service.audio import FRAME_SAMPLES, seconds_of
@@ -13,7 +13,7 @@ from whisper_service.jobs import queue
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
 from whisper_service.jobs.scheduler import Assignment, Scheduler
-from whisper_service.tables import File, Transcription, User
+from whisper_service.tables import Transcription, User
 from whisper_service.whisper.protocol import SpeechFound, Transcribed
 
 HOUR = 3600 * 16_000
@@ -30,20 +30,8 @@ def scheduler(service: Service) -> Scheduler:
 
 def enqueue(username: str, samples: int) -> str:
     user = User.get(User.username == username)
-    uuid = ids.uuid7()
     with write_transaction():
-        File.create(
-            uuid=uuid,
-            user_id=user.id,
-            hash=uuid * 2,
-            filename="x",
-            kind="audio",
-            status="ready",
-            content_type="audio/mpeg",
-            size_bytes=1,
-            samples=samples,
-            uploaded_at=0,
-        )
+        uuid = add_file(user, samples)
         Transcription.create(
             uuid=ids.uuid7(),
             user_id=user.id,

@@ -14,7 +14,7 @@ from tests.support.database import rows
 from tests.support.live import Client, LiveServer, start_server
 from tests.support.paths import DATA
 from tests.support.processes import children
-from tests.support.uploads import GIB, MIB, Recording, Watch, send
+from tests.support.uploads import GIB, MIB, Recording, observed, send
 from tests.support.waiting import until
 
 AT_ONCE = 50
@@ -43,17 +43,17 @@ def test_a_gibibyte_is_written_twice_and_never_held(server: LiveServer, tmp_path
     client.call("DELETE", f"/file/{client.call('GET', '/file')['files'][0]['uuid']}")
     settle(server)
     changed = (tmp_path / "temporary").stat().st_mtime_ns
-    with Watch(server) as watch:
-        memory, written = watch.peak_memory(), watch.bytes_written()
+    with observed(server) as process:
+        memory, written = process.peak_memory(), process.bytes_written()
         recording = Recording(GIB)
         answer = send(server, client, recording)
-        memory, written = watch.peak_memory() - memory, watch.bytes_written() - written
+        memory, written = process.peak_memory() - memory, process.bytes_written() - written
     assert answer["hash"] == recording.hash
     assert answer["status"] == {"existed": False, "uploaded": True}
     assert memory < 64 * MIB
     assert GIB <= written <= 2.1 * GIB
 
-    places = {path: size for path, size in watch.written.items() if size >= MIB}
+    places = {path: size for path, size in process.written.items() if size >= MIB}
     assert max(places.values()) >= GIB
     inside = str(server.storage)
     assert all(path.startswith(inside) for path in places), places

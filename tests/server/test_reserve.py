@@ -1,11 +1,10 @@
 """What uploads leave of a disk, however they come."""
 
 import shutil
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
 import pytest
 import requests
@@ -13,7 +12,7 @@ import requests
 from tests.support.disk import MIB, as_mounter, small_disk
 from tests.support.harness import serving
 from tests.support.live import Client, LiveServer
-from tests.support.waiting import until
+from tests.support.waiting import repeating, until
 
 DISK, RESERVE, BODY = 64 * MIB, 24 * MIB, 12 * MIB
 # What the database may have written meanwhile, and what each upload may be ahead of the look.
@@ -26,29 +25,16 @@ def _mounter(request: pytest.FixtureRequest) -> None:
     as_mounter(request)
 
 
-class Lowest:
-    """Looks all the time how little of a disk is free."""
+@contextmanager
+def observed_room(disk: Path) -> Iterator[list[int]]:
+    """Note all the time how many bytes of a disk are free."""
+    found = [free(disk)]
+    with repeating(lambda: found.append(free(disk)), 0.002):
+        yield found
 
-    def __init__(self, disk: Path) -> None:
-        self._disk = disk
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.bytes = self.free()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def free(self) -> int:
-        return shutil.disk_usage(self._disk).free
-
-    def _run(self) -> None:
-        while not self._done.wait(0.002):
-            self.bytes = min(self.bytes, self.free())
+def free(disk: Path) -> int:
+    return shutil.disk_usage(disk).free
 
 
 def upload(server: LiveServer, client: Client, size: int) -> int:
@@ -77,12 +63,12 @@ def test_uploads_in_chunks_leave_the_reserve(
     with small_disk(tmp_path / "disk", DISK) as disk:
         with serving(disk / "storage", stub_models, **environ) as server:
             client = Client(server, "ann")
-            before = shutil.disk_usage(disk).free
-            with Lowest(disk) as lowest, ThreadPoolExecutor(at_once) as pool:
+            before = free(disk)
+            with observed_room(disk) as found, ThreadPoolExecutor(at_once) as pool:
                 sizes = [size] * at_once
                 statuses = list(pool.map(lambda size: upload(server, client, size), sizes))
             assert 507 in statuses
             assert set(statuses) <= {200, 507}
-            assert lowest.bytes >= RESERVE - SLACK
-            until(lambda: lowest.free() >= before - SLACK)
+            assert min(found) >= RESERVE - SLACK
+            until(lambda: free(disk) >= before - SLACK)
             assert not list((disk / "storage" / "tmp").iterdir())

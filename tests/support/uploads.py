@@ -4,16 +4,17 @@ import http.client
 import json
 import os
 import struct
-import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from blake3 import blake3
 
 from tests.support.live import TIMEOUT, Client, LiveServer
+from tests.support.waiting import repeating
 
 GIB = 1024**3
 MIB = 1024**2
@@ -70,30 +71,18 @@ def send(server: LiveServer, client: Client, recording: Recording) -> Any:
         connection.close()
 
 
-class Watch:
-    """Records which files a process has open for writing."""
+class Observed:
+    """What a process writes, and the memory that it takes."""
 
     def __init__(self, server: LiveServer) -> None:
         self.folder = Path(f"/proc/{server.process.pid}")
-        self.written: dict[str, int] = {}
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self.written: dict[str, int] = {}  # the largest size of each file open for writing
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._done.wait(0.02):
-            for link in (self.folder / "fd").iterdir():
-                try:
-                    self._look(link)
-                except FileNotFoundError:
-                    continue
+    def look(self) -> None:
+        """Note which files it has open for writing."""
+        for link in (self.folder / "fd").iterdir():
+            with suppress(FileNotFoundError):
+                self._look(link)
 
     def _look(self, link: Path) -> None:
         target = str(link.readlink())
@@ -113,3 +102,11 @@ class Watch:
         """Return the bytes that the process wrote to files, without those to sockets."""
         counts = dict(line.split(": ") for line in (self.folder / "io").read_text().splitlines())
         return max(int(counts["write_bytes"]), int(counts["wchar"]))
+
+
+@contextmanager
+def observed(server: LiveServer) -> Iterator[Observed]:
+    """Observe a process all the time."""
+    process = Observed(server)
+    with repeating(process.look, 0.02):
+        yield process

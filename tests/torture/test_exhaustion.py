@@ -29,7 +29,7 @@ from tests.support.load import kind, loaded, plan
 from tests.support.paths import DATA
 from tests.support.recordings import as_wav, sound
 from tests.support.service import PASSWORD
-from tests.support.uploads import MIB, Watch
+from tests.support.uploads import MIB, observed
 from tests.support.waiting import until
 from tests.support.wire import connect, head, login
 from whisper_service import db, ids
@@ -123,10 +123,10 @@ def beside_a_healthy_client(
 
         @contextmanager
         def attacked() -> Iterator[None]:
-            with Watch(server) as watch:
+            with observed(server) as process:
                 with loaded(using) as used:
                     yield
-                memory = watch.peak_memory()
+                memory = process.peak_memory()
             slow = used.percentile(99)
             figure(
                 name,

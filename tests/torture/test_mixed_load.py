@@ -12,7 +12,7 @@ from tests.support.live import Client
 from tests.support.load import Result, kind, loaded, plan
 from tests.support.paths import DATA
 from tests.support.service import PASSWORD
-from tests.support.uploads import GIB, MIB, Recording, Watch, send
+from tests.support.uploads import GIB, MIB, Recording, observed, send
 from tests.support.wire import head, login
 
 MEMORY = 200 * MIB
@@ -45,10 +45,10 @@ def attack(
     with serving(folder, models, broken=broken) as server:
         client = Client(server, "ann")
         busy = plan(server.url, kinds(client), clients, seconds, pause=PAUSE_SECONDS)
-        with Watch(server) as watch, loaded(busy) as result:
+        with observed(server) as process, loaded(busy) as result:
             recording = Recording(size)
             assert send(server, client, recording)["hash"] == recording.hash
-        memory = watch.peak_memory()
+        memory = process.peak_memory()
     assert result.statuses().keys() == {200}
     for name in ("status", "list", "download"):
         assert set(result.statuses(name)) == {200}
