@@ -8,12 +8,13 @@ import pytest
 
 from tests.support.engine import FakeEngine
 from tests.support.ffmpeg import run_ffmpeg
+from tests.support.interleaving import after
 from tests.support.jobs import balance
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from whisper_service.files import conversions
 from whisper_service.files.turns import Turns
-from whisper_service.jobs import outcomes
+from whisper_service.jobs import orders, outcomes
 from whisper_service.jobs.job import Job
 from whisper_service.tables import File, StoredTranscript, Transcription
 from whisper_service.transcript_key import TranscriptKey
@@ -53,6 +54,27 @@ def test_a_finished_transcription_goes_with_its_transcript(service: Service, ann
     ann.call("DELETE", f"/transcribe/{second}")
     assert StoredTranscript.select().count() == 0
     assert balance() == 1000 - 22
+
+
+@pytest.mark.parametrize("formats", [["srt"], ["srt", "vtt"]])
+def test_a_list_leaves_out_what_is_deleted_while_it_is_read(
+    service: Service, ann: Api, monkeypatch: pytest.MonkeyPatch, formats: list[str]
+) -> None:
+    file, (first, *others) = order(service, ann, formats)
+    service.work()
+    after(monkeypatch, orders, "of_file", lambda: ann.call("DELETE", f"/transcribe/{first}"))
+    listed = service.anyone.get(f"/transcribe/{file}")["transcriptions"]
+    assert [item["uuid"] for item in listed] == others
+    assert all(item["data"] for item in listed)
+
+
+def test_a_result_that_is_deleted_while_it_is_read_is_not_found(
+    service: Service, ann: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (uuid,) = order(service, ann, ["srt"])
+    service.work()
+    after(monkeypatch, orders, "find", lambda: ann.call("DELETE", f"/transcribe/{uuid}"))
+    assert service.anyone.error("GET", f"/transcribe/{uuid}", 404) == "Transcription not found"
 
 
 def test_a_running_transcription_is_cancelled_and_refunded(service: Service, ann: Api) -> None:
