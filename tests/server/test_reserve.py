@@ -52,7 +52,9 @@ def upload(server: LiveServer, client: Client, size: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("at_once", "size"), [(1, 3 * BODY), (AT_ONCE, BODY)], ids=["a large one", "several"]
+    ("at_once", "size"),
+    [(1, 3 * BODY), (1, 4 * BODY), (AT_ONCE, BODY)],
+    ids=["its file too large", "its body too large", "several"],
 )
 def test_uploads_in_chunks_leave_the_reserve(
     stub_models: Path, tmp_path: Path, at_once: int, size: int
