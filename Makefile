@@ -1,6 +1,6 @@
 # Everything a user or developer does here. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run demo model native test test-models test-native torture lint types format lock clean bench
+.PHONY: help run demo model native test coverage test-models test-native torture lint types format lock clean bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,6 +24,9 @@ native: $(VENV)/run ## build the engine for this machine's processor, which make
 	@$(BIN)/python app.py native
 
 test: $(VENV)/test lint types ## run everything that decides whether the code is good
+	@$(BIN)/pytest -n auto --dist loadfile
+
+coverage: $(VENV)/test ## run the tests, and list the lines that none of them reaches
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest -n auto --dist loadfile
 	@$(BIN)/coverage combine -q

@@ -1,6 +1,7 @@
 """What `app.py check` finds, and what it calls it."""
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -13,9 +14,10 @@ from tests.support.commands import run
 from tests.support.jobs import submit
 from tests.support.paths import DATA
 from tests.support.pictures import PNG
-from tests.support.service import Service
+from tests.support.service import Service, in_process, settings_in
 from whisper_service import db
 from whisper_service.commands import check
+from whisper_service.config import Config
 from whisper_service.db import write_transaction
 from whisper_service.errors import CommandError
 from whisper_service.files.storage import Storage
@@ -55,14 +57,28 @@ DAMAGES: dict[str, Damage] = {
 }
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory, stub_models: Path) -> Path:
+    """A storage folder with a file that was transcribed and one that waits."""
+    settings = settings_in(tmp_path_factory.mktemp("sound"), stub_models)
+    with in_process(settings) as service:
+        ann = service.register("ann")
+        submit(service, ann)
+        service.work()
+        ann.call("PATCH", "/user", data={"avatar": (BytesIO(PNG), "me.png")})
+        ann.upload(DATA / "austen-0880.wav")
+    return settings.storage.path
+
+
+@pytest.fixture
+def settings(settings: Config, sound: Path) -> Config:
+    shutil.copytree(sound, settings.storage.path)
+    return settings
+
+
 @pytest.fixture
 def files(service: Service) -> tuple[str, str]:
-    """Keep a file that was transcribed and one that waits; give their uuids."""
-    ann = service.register("ann")
-    submit(service, ann)
-    service.work()
-    ann.call("PATCH", "/user", data={"avatar": (BytesIO(PNG), "me.png")})
-    ann.upload(DATA / "austen-0880.wav")
+    """Return the uuids of the file that was transcribed and of the one that waits."""
     ready, new = (file.uuid for file in File.select().order_by(File.id))
     return ready, new
 

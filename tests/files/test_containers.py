@@ -234,7 +234,9 @@ def test_a_misleading_name_does_not_matter(service: Service, tmp_path: Path) -> 
     )
 
 
-@pytest.mark.parametrize("name", ["talk.mp3", "talk.mka", "talk.m4a", "talk.wav"])
+@pytest.mark.parametrize(
+    "name", in_part({"talk.mka"}, ["talk.mp3", "talk.mka", "talk.m4a", "talk.wav"])
+)
 def test_mp3_is_copied(service: Service, tmp_path: Path, name: str) -> None:
     how = "-f mp4" if name == "talk.m4a" else ""
     source = make(tmp_path / name, f"{HERE} -c:a libmp3lame -b:a 40k {how}")
@@ -242,7 +244,7 @@ def test_mp3_is_copied(service: Service, tmp_path: Path, name: str) -> None:
     assert packets(source, "a:0") == packets(uploaded.path, "a:0")
 
 
-@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "flv", "ts"])
+@pytest.mark.parametrize("ending", in_part({"mkv", "ts"}, ["mp4", "mov", "mkv", "flv", "ts"]))
 def test_h264_and_aac_are_copied_into_an_mp4_that_starts_at_once(
     service: Service, tmp_path: Path, ending: str
 ) -> None:
@@ -307,7 +309,7 @@ def test_subtitles_fonts_and_titles_are_left_behind(service: Service, tmp_path: 
     assert list(starts(uploaded.path)) == ["video", "audio"]
 
 
-@pytest.mark.parametrize("ending", ["mp3", "m4a", "flac", "aiff"])
+@pytest.mark.parametrize("ending", in_part({"mp3", "m4a"}, ["mp3", "m4a", "flac", "aiff"]))
 def test_a_cover_and_a_title_are_left_behind(service: Service, tmp_path: Path, ending: str) -> None:
     cover = make(tmp_path / "cover.png", f"{PICTURE} -frames:v 1")
     song = f"{HERE} -i {cover} -map 0 -map 1 -c:v copy -disposition:v attached_pic"
@@ -333,7 +335,7 @@ TIMED = {
 }
 
 
-@pytest.mark.parametrize("name", TIMED)
+@pytest.mark.parametrize("name", in_part({"copied.mp4", "encoded.mkv", "half.mkv"}, TIMED))
 def test_sound_that_starts_late_stays_late(service: Service, tmp_path: Path, name: str) -> None:
     source = make(tmp_path / name, f"{LONGER} -itsoffset 4 {HERE} -map 0:v -map 1:a {TIMED[name]}")
     uploaded = upload(service, source)
@@ -345,7 +347,9 @@ def test_sound_that_starts_late_stays_late(service: Service, tmp_path: Path, nam
     assert begun["audio"] == pytest.approx(4, abs=0.15)
 
 
-@pytest.mark.parametrize("name", ["copied.mp4", "copied.ts", "encoded.mkv", "half.mkv"])
+@pytest.mark.parametrize(
+    "name", in_part({"copied.ts"}, ["copied.mp4", "copied.ts", "encoded.mkv", "half.mkv"])
+)
 def test_pictures_that_start_late_stay_late(service: Service, tmp_path: Path, name: str) -> None:
     source = make(tmp_path / name, f"-itsoffset 4 {LONGER} {HERE} -map 0:v -map 1:a {TIMED[name]}")
     uploaded = upload(service, source)
@@ -365,7 +369,7 @@ FAR = {
 }
 
 
-@pytest.mark.parametrize("name", FAR)
+@pytest.mark.parametrize("name", in_part({"far.ts"}, FAR))
 def test_sound_may_start_very_late(service: Service, tmp_path: Path, name: str) -> None:
     """Later than ten seconds, which transport streams take for a break in their clock."""
     film = LONGER.replace("duration=8", "duration=30").replace("160x120", "64x48")
@@ -397,7 +401,9 @@ def test_the_cues_of_late_sound_are_late(
 GAP = r"-af asetpts=if(gt(T\,1.5)\,PTS+4/TB\,PTS)"
 
 
-@pytest.mark.parametrize("name", ["copied.mkv", "encoded.mkv", "half.mkv", "other-half.mkv"])
+@pytest.mark.parametrize(
+    "name", in_part({"half.mkv"}, ["copied.mkv", "encoded.mkv", "half.mkv", "other-half.mkv"])
+)
 def test_a_gap_in_the_sound_of_a_film_stays(service: Service, tmp_path: Path, name: str) -> None:
     source = make(tmp_path / name, f"{LONGER} {HERE} -map 0:v -map 1:a {TIMED[name]} {GAP}")
     uploaded = upload(service, source)
@@ -479,7 +485,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", in_part({"film.mp4", "film.ts", "talk.mp3"}, BROKEN))
 def test_of_half_a_file_that_half_is_kept(service: Service, tmp_path: Path, name: str) -> None:
     source = make(tmp_path / name, BROKEN[name])
     data = source.read_bytes()

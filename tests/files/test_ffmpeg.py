@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ffmpeg import convert, run_ffmpeg
+from tests.support.ffmpeg import convert, quiet_flac, run_ffmpeg
 from tests.support.paths import DATA
 from whisper_service.errors import Cancelled
 from whisper_service.files import ffmpeg, media, transcoding
@@ -110,12 +110,11 @@ def test_a_blink_of_sound_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_conversion_that_nobody_wants_is_ended(tmp_path: Path) -> None:
-    source = tmp_path / "long.flac"
-    run_ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=1200:r=44100:c=pink", source)
+    source = quiet_flac(tmp_path / "long.flac", 3 * 3600)
     kind = media.probe(source)
     with pytest.raises(Cancelled):
-        transcoding.extract(source, kind, tmp_path / "s", 3600, lambda: False)
+        transcoding.extract(source, kind, tmp_path / "s", 4 * 3600, lambda: False)
     with pytest.raises(Cancelled):
-        transcoding.encode(source, kind, tmp_path / "c", 3600, lambda: False)
+        transcoding.encode(source, kind, tmp_path / "c", 4 * 3600, lambda: False)
     listed = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False)
     assert listed.stdout == b""

@@ -11,23 +11,23 @@ from whisper_service.files import ffmpeg, lengths, media, transcoding
 from whisper_service.files.lengths import ClaimedLength
 
 MAX_SECONDS = 12 * 3600
-HOURS = 10 * 3600
+HOURS = 3 * 3600
 TALK = f"-stream_loop 4 -i {DATA / 'jfk.wav'}"  # 55 s
 NOISE = "-f lavfi -i anoisesrc=d=2:r=16000:a=0.5"
-QUIET = "-f lavfi -i anullsrc=r=16000:cl=mono:d=400"
+QUIET = "-f lavfi -i anullsrc=r=16000:cl=mono:d=150"
 QUIET_LATER = f"{NOISE} {QUIET} -filter_complex [0][1]concat=v=0:a=1"
 OPUS = "-c:a libopus -b:a 6k"
 DTX = f"{OPUS} -dtx 1 -application voip -frame_duration 60"
 # Name, how it is made, how many of it are joined, the length that is claimed, and the real one.
 HONEST = [
     ("vbr.mp3", f"{TALK} -q:a 5 -write_xing 0", 1, ClaimedLength(51, is_estimate=True), 55),
-    ("later.mp3", f"{QUIET_LATER} -q:a 0 -write_xing 0", 1, None, 402),
+    ("later.mp3", f"{QUIET_LATER} -q:a 0 -write_xing 0", 1, None, 152),
     ("joined.mp3", f"{TALK} -q:a 5", 3, None, 165),
-    ("later.aac", f"{QUIET_LATER} -b:a 96k", 1, None, 402),
+    ("later.aac", f"{QUIET_LATER} -b:a 96k", 1, None, 152),
     ("talk.opus", f"{TALK} {OPUS}", 1, ClaimedLength(56), 55),
-    ("chained.opus", f"{TALK} {OPUS}", 8, ClaimedLength(56), 440),
+    ("chained.opus", f"{TALK} {OPUS}", 4, ClaimedLength(56), 220),
     ("stream.webm", f"{TALK} {OPUS} -live 1", 1, ClaimedLength(), 55),
-    ("muted.webm", f"{QUIET} {DTX} -live 1", 1, ClaimedLength(), 400),
+    ("muted.webm", f"{QUIET} {DTX} -live 1", 1, ClaimedLength(), 150),
     ("talk.ts", f"{TALK} -c:a aac -b:a 24k", 1, ClaimedLength(55), 55),
     ("joined.ts", f"{TALK} -c:a aac -b:a 24k", 4, ClaimedLength(55), 220),
     ("talk.wav", TALK, 1, ClaimedLength(55), 55),

@@ -46,11 +46,20 @@ def make(root: Path, *names: str) -> None:
 def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path, name: str) -> None:
     make(tmp_path, name)
     before = contents(tmp_path)
+    with pytest.raises(
+        CommandError, match=f"^{tmp_path} is not a storage folder: it holds {name[:3]}"
+    ):
+        Storage(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_no_command_takes_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    make(tmp_path, "photo.jpg")
     storage = {"WHISPER_SERVICE_STORAGE_PATH": str(tmp_path), "WHISPER_SERVICE_SERVER_PORT": "0"}
     for command in ([], ["create-admin", "root"]):
         line = failure(*command, typed=PASSWORD, **storage)
-        assert line.startswith(f"error: {tmp_path} is not a storage folder: it holds {name[:3]}")
-    assert contents(tmp_path) == before
+        assert line.startswith(f"error: {tmp_path} is not a storage folder: it holds photo.jpg")
+    assert contents(tmp_path) == {"photo.jpg"}
 
 
 @pytest.mark.parametrize(

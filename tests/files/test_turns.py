@@ -137,7 +137,7 @@ def test_what_only_claims_to_be_short_waits_with_the_long(service: Service, tmp_
     """Its first seconds need the bits that the rest of it lacks."""
     source = tmp_path / "later.aac"
     quiet_later = (
-        "-f lavfi -i anoisesrc=d=2:r=16000:a=0.5 -f lavfi -i anullsrc=r=16000:cl=mono:d=1600"
+        "-f lavfi -i anoisesrc=d=2:r=8000:a=0.5 -f lavfi -i anullsrc=r=8000:cl=mono:d=1600"
     )
     run_ffmpeg(*f"{quiet_later} -filter_complex [0][1]concat=v=0:a=1 -b:a 96k".split(), source)
     (uuid,) = uploaded(service.register("ann"), source)

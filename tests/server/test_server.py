@@ -51,7 +51,7 @@ def test_ctrl_c_ends_in_order_and_a_killed_job_runs_again(
     server = start_server(storage, tiny_en_model.parent)
     client = Client(server, "ann")
     talk = tmp_path / "talk.mp3"
-    run_ffmpeg("-stream_loop", "4", "-i", DATA / "jfk.wav", talk)
+    run_ffmpeg("-stream_loop", "2", "-i", DATA / "jfk.wav", talk)
     (uuid,) = client.transcribe(client.upload(talk), format="srt")
     client.wait(uuid, "processing")
     server.process.send_signal(signal.SIGINT)
@@ -64,7 +64,7 @@ def test_ctrl_c_ends_in_order_and_a_killed_job_runs_again(
     server.process.kill()
     server.process.wait()
     assert rows(storage, "SELECT status, attempts FROM transcription") == [("processing", 0)]
-    assert rows(storage, "SELECT token_balance FROM user") == [(945,)]
+    assert rows(storage, "SELECT token_balance FROM user") == [(967,)]
 
     server = start_server(storage, tiny_en_model.parent)
     client.url = f"{server.url}/api/v1"
@@ -72,7 +72,7 @@ def test_ctrl_c_ends_in_order_and_a_killed_job_runs_again(
     assert "country" in answer["data"]["text"]
     assert server.stop() == 0
     assert rows(storage, "SELECT status, attempts FROM transcription") == [("completed", 0)]
-    assert rows(storage, "SELECT token_balance FROM user") == [(945,)]
+    assert rows(storage, "SELECT token_balance FROM user") == [(967,)]
     kinds = rows(storage, "SELECT kind, count(*) FROM ledger GROUP BY kind")
     assert kinds == [("charge", 3), ("grant", 1), ("refund", 2)]
 
@@ -170,7 +170,7 @@ def engines_of(server: LiveServer) -> list[int]:
 
 def test_events_come_as_things_happen(live_server: LiveServer, tmp_path: Path) -> None:
     client = Client(live_server, "follower")
-    run_ffmpeg("-stream_loop", "9", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
+    run_ffmpeg("-stream_loop", "5", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
     (uuid,) = client.transcribe(client.upload(tmp_path / "talk.mp3"))
     url = f"{client.url}/transcribe/{uuid}/events"
     seen = []
@@ -182,6 +182,6 @@ def test_events_come_as_things_happen(live_server: LiveServer, tmp_path: Path) -
     answers = [answer for answer, _ in seen]
     assert answers[-1]["status"] == "completed"
     shares = [answer["progress"] for answer in answers if answer["status"] == "processing"]
-    assert len(shares) >= 5
+    assert len(shares) >= 3
     assert shares == sorted(shares)
     assert all(now != "completed" for _, now in seen[:3]), "the events came only at the end"

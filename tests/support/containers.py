@@ -55,9 +55,9 @@ VIDEOS = {
 }
 # One of each family of containers.
 REPRESENTATIVES = {
-    *("talk.mp3", "talk.wav", "talk.flac", "talk.aac", "talk.ogg", "talk.aiff", "talk.amr"),
-    *("talk.ac3", "talk.w64", "talk.caf", "film.mp4", "film.avi", "film.wmv", "film.mpeg"),
-    *("film.mkv", "film.flv", "film.ts", "film.rmvb"),
+    *("talk.mp3", "talk.flac", "talk.aac", "talk.ogg", "talk.aiff", "talk.amr", "talk.ac3"),
+    *("talk.w64", "talk.caf", "film.mp4", "film.avi", "film.wmv", "film.mpeg", "film.mkv"),
+    *("film.flv", "film.ts", "film.rmvb"),
 }
 # What else people have, as the copies alone show.
 MORE_AUDIO = {

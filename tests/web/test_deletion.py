@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.engine import FakeEngine
-from tests.support.ffmpeg import run_ffmpeg
+from tests.support.ffmpeg import quiet_flac
 from tests.support.interleaving import after
 from tests.support.jobs import balance
 from tests.support.paths import DATA
@@ -134,9 +134,7 @@ def test_finished_transcriptions_outlive_their_file(service: Service, ann: Api) 
 def test_a_file_deleted_in_mid_conversion_leaves_nothing(
     service: Service, ann: Api, tmp_path: Path
 ) -> None:
-    tone = tmp_path / "tone.opus"
-    run_ffmpeg("-f", "lavfi", "-i", "sine=d=900", "-b:a", "6k", tone)
-    (file,) = ann.upload(tone)
+    (file,) = ann.upload(quiet_flac(tmp_path / "quiet.flac", 3600))
     looked_up: list[str] = []
 
     def running() -> bool:

@@ -8,12 +8,23 @@ from itertools import chain
 from pathlib import Path
 
 from whisper_service import db
+from whisper_service.config import Config
 from whisper_service.errors import CommandError
 from whisper_service.files import inventory, storage_folder
-from whisper_service.files.storage import Storage, sync_folder
+from whisper_service.files.storage import Storage, find_storage, sync_folder
 
 FOLDERS = ("files", "avatars")
 ATTEMPTS = 5
+
+
+def run(settings: Config, folder: Path) -> None:
+    back_up(find_storage(settings.storage.path), folder)
+    print(f"Backed up to {folder}.")
+
+
+def run_restore(settings: Config, folder: Path) -> None:
+    restore(folder, Storage(settings.storage.path))
+    print(f"Restored to {settings.storage.path}.")
 
 
 def back_up(storage: Storage, target: Path) -> None:

@@ -8,13 +8,28 @@ from pathlib import Path
 from blake3 import blake3
 from peewee import DatabaseError
 
-from whisper_service import billing
+from whisper_service import billing, db
+from whisper_service.config import Config
 from whisper_service.db import database
+from whisper_service.errors import CommandError
 from whisper_service.files import storage_folder
-from whisper_service.files.storage import Storage, StoredFile
+from whisper_service.files.storage import Storage, StoredFile, find_storage
 from whisper_service.tables import File, User
 
 BYTES_PER_SAMPLE = 2
+
+
+def run(settings: Config) -> None:
+    """Print the problems of the database and the recordings. Raises CommandError if any."""
+    storage = find_storage(settings.storage.path)
+    db.open_database(storage.database, create=False, migrate=False)
+    found = list(find_problems(storage))
+    for line in found:
+        print(line)
+    if found:
+        word = "problem" if len(found) == 1 else "problems"
+        raise CommandError(f"{len(found)} {word}; a recent backup may have what is missing")
+    print("No problems found.")
 
 
 def find_problems(storage: Storage) -> Iterator[str]:

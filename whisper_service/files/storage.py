@@ -187,6 +187,13 @@ class Storage:
                 picture.unlink()
 
 
+def find_storage(path: Path) -> Storage:
+    """Return a service's storage. Raises CommandError, and creates nothing, if there is none."""
+    if not (path / "service.db").exists():
+        raise CommandError(f"{path} holds no service.db")
+    return Storage(path)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder safe on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
