@@ -18,6 +18,11 @@ _FIGURES: list[tuple[str, str, str]] = []
 WEIGHTS = Path(__file__).parent / "weights"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are cores, for tests also wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def tiny_en_model() -> Path:
     """The real tiny.en, fetched once into a folder that git ignores."""

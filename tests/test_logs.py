@@ -159,6 +159,7 @@ def test_the_log_holds_nothing_that_opens_anything(service: Service, log: io.Str
 
 
 @pytest.mark.torture
+@pytest.mark.torture
 def test_the_test_detects_a_logged_secret(
     service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,7 @@ def test_an_upload_without_room_leaves_nothing(service: Service, ann: Api, disk:
 
 
 @pytest.mark.torture
+@pytest.mark.torture
 def test_the_test_detects_an_upload_that_leaves_a_file(
     service: Service, ann: Api, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
