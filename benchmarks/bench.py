@@ -19,7 +19,7 @@ from typing import Any
 
 import jiwer
 
-from benchmarks import limits, recordings
+from benchmarks import limits, queries, recordings, resources
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
 from tests.support.speech import normalise
@@ -170,7 +170,7 @@ def main() -> None:
 
 
 def _conditions(asked: argparse.Namespace) -> str:
-    """Tell on what all of it was measured."""
+    """Return on what everything was measured."""
     found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     engine = "built here" if native_build.is_native() else "prebuilt"
     machine = f"{os.cpu_count()} cores of {found[1] if found else 'an unknown processor'}"
@@ -202,9 +202,9 @@ def _run_limits(url: str, folder: Path, asked: argparse.Namespace) -> None:
         "overhead": lambda: limits.overhead(url, models, model, folder, pairs),
         "beside": lambda: limits.beside(url, model, folder, pairs),
         "polls": lambda: limits.polls(url, model, folder, pairs),
-        "memory": lambda: limits.memory(models, model, folder),
-        "uploads": lambda: limits.uploads(url, folder, pairs),
-        "rows": lambda: limits.rows(folder, pairs),
+        "memory": lambda: resources.memory(models, model, folder),
+        "uploads": lambda: resources.uploads(url, folder, pairs),
+        "rows": lambda: queries.compare(folder, pairs),
     }.items():
         if not asked.only or name in asked.only:
             measure()

@@ -112,8 +112,8 @@ def walk(service: Service) -> list[str]:
     ann.call("DELETE", "/user", json={"password": PASSWORD})
     secrets = [session["session_id"], str(ann.authorization), str(key.authorization)]
     held = [secret.rpartition(" ")[2] for secret in secrets]
-    told = [PASSWORD, "Wrong-Horse-99", "my-diary", "secret-folder", "jfk.wav"]
-    return [*held, *told, uuid, damaged, done]
+    typed = [PASSWORD, "Wrong-Horse-99", "my-diary", "secret-folder", "jfk.wav"]
+    return [*held, *typed, uuid, damaged, done]
 
 
 def damage(service: Service, api: Api) -> str:
@@ -155,10 +155,11 @@ def test_the_log_holds_nothing_that_opens_anything(service: Service, log: io.Str
     assert not Transcription.select().exists()
     traces = [line["trace"] for line in map(parse, text.splitlines()) if "trace" in line]
     assert len(traces) >= 3
-    assert any(secrets[-3][:16] in trace for trace in traces), "but it can be told which it was"
+    assert any(secrets[-3][:16] in trace for trace in traces), (
+        "the trace does not show which file it was"
+    )
 
 
-@pytest.mark.torture
 @pytest.mark.torture
 def test_the_test_detects_a_logged_secret(
     service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch

@@ -259,7 +259,6 @@ def test_a_migration_that_is_killed_leaves_the_old_or_the_new(
 
 
 @pytest.mark.torture
-@pytest.mark.torture
 def test_the_test_detects_a_migration_in_several_transactions(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         attack(tmp_path / "broken", 9, broken="one by one")

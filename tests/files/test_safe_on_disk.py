@@ -75,7 +75,7 @@ def disk(ann: Api, monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def upload_in_order(ann: Api, disk: Disk) -> None:
-    """Upload, and see that each step was safe before the next one told of it."""
+    """Upload, and check that each step is safe on disk before the next one relies on it."""
 
     def statement(words: str) -> None:
         if words == "COMMIT":
@@ -158,7 +158,6 @@ def test_an_upload_without_room_leaves_nothing(service: Service, ann: Api, disk:
     assert File.get().status == "converting"
 
 
-@pytest.mark.torture
 @pytest.mark.torture
 def test_the_test_detects_an_upload_that_leaves_a_file(
     service: Service, ann: Api, disk: Disk, monkeypatch: pytest.MonkeyPatch

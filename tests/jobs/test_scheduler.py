@@ -9,10 +9,9 @@ from tests.support.service import Service
 from whisper_service import ids
 from whisper_service.audio import FRAME_SAMPLES, seconds_of
 from whisper_service.db import write_transaction
-from whisper_service.jobs import queue
-from whisper_service.jobs.job import Job
-from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
-from whisper_service.jobs.scheduler import Assignment, Scheduler
+from whisper_service.jobs import queue, start
+from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH
+from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
 from whisper_service.tables import Transcription, User
 from whisper_service.whisper.protocol import SpeechFound, Transcribed
 
@@ -25,10 +24,10 @@ def scheduler(service: Service) -> Scheduler:
     for name in ("ann", "bob"):
         service.register(name)
     User.update(token_balance=10**9).execute()
-    return Scheduler(2, lambda job: Run(job, "en", 14, {}, engines=2))
+    return Scheduler(service.settings, 2)
 
 
-def enqueue(username: str, samples: int) -> str:
+def enqueue(username: str, samples: int, model: str = "ggml-tiny.en") -> str:
     user = User.get(User.username == username)
     with write_transaction():
         uuid = add_file(user, samples)
@@ -36,7 +35,7 @@ def enqueue(username: str, samples: int) -> str:
             uuid=ids.uuid7(),
             user_id=user.id,
             file_uuid=uuid,
-            model="m",
+            model=model,
             model_version="1",
             language="en",
             format="srt",
@@ -112,17 +111,19 @@ def test_the_cores_are_shared_by_what_can_run(scheduler: Scheduler) -> None:
     assert other.sharing == 2
 
 
-def test_a_large_model_is_left_to_the_first_engine(service: Service, scheduler: Scheduler) -> None:
+def test_a_large_model_is_left_to_the_first_engine(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "_memory_bytes", lambda: 1)
     for _ in range(3):
         enqueue("ann", CLIP)
-    alone = Scheduler(2, lambda job: Run(job, "en", 14, {}, engines=1))
     for _ in range(3):
-        assert alone.next_task(1) is None
+        assert scheduler.next_task(1) is None
     assert statuses() == ["processing", "pending", "pending"]
-    taken = alone.next_task(0)
+    taken = scheduler.next_task(0)
     assert taken
     assert taken.sharing == 1
-    assert alone.next_task(0) is not None
+    assert scheduler.next_task(0) is not None
 
 
 def test_a_dropped_run_is_dropped_once(scheduler: Scheduler) -> None:
@@ -136,20 +137,14 @@ def test_a_dropped_run_is_dropped_once(scheduler: Scheduler) -> None:
     assert scheduler.next_task(0) is None
 
 
-def test_a_job_that_cannot_start_does_not_hold_up_the_next(
-    service: Service, scheduler: Scheduler
-) -> None:
-    refused: list[Job] = []
-
-    def start(job: Job) -> Run | None:
-        if not refused:
-            refused.append(job)
-            return None
-        return Run(job, "en", 14, {}, engines=2)
-
-    enqueue("ann", CLIP)
+def test_a_job_that_cannot_start_does_not_hold_up_the_next(scheduler: Scheduler) -> None:
+    first = enqueue("ann", CLIP, model="missing")
     second = enqueue("ann", CLIP)
-    taken = Scheduler(2, start).next_task(0)
+    with pytest.raises(NotStarted) as failure:
+        scheduler.next_task(0)
+    assert failure.value.job.key.file_uuid == first
+    assert str(failure.value.error) == "Model not found: missing"
+    taken = scheduler.next_task(0)
     assert taken
     assert taken.run.job.key.file_uuid == second
 
@@ -159,10 +154,10 @@ def test_a_job_that_cannot_start_does_not_hold_up_the_next(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_nobody_who_waits_falls_behind_by_more_than_two_tasks(
-    scheduler: Scheduler, lengths: list[list[int]]
+    service: Service, scheduler: Scheduler, lengths: list[list[int]]
 ) -> None:
     Transcription.delete().execute()
-    scheduler = Scheduler(2, lambda job: Run(job, "en", 14, {}, engines=2))
+    scheduler = Scheduler(service.settings, 2)
     for name, seconds in zip(("ann", "bob"), lengths, strict=True):
         for length in seconds:
             enqueue(name, length * 16_000)

@@ -136,7 +136,7 @@ def ground(document: JSON, world: World) -> None:
 
 
 def conform(world: World, number: int, only: str = "") -> dict[tuple[str, bool], list[int]]:
-    """Send so many valid and so many invalid requests to each operation; return the statuses.
+    """Send `number` valid and as many invalid requests to each operation; return the statuses.
 
     Their keys are an operation and whether its requests were valid. Whoever waits for a
     transcription finds that it was done meanwhile.
@@ -207,8 +207,8 @@ def _checked(world: World, operation: APIOperation, case: Case) -> int:
     try:
         return case.call_and_validate(headers=headers, excluded_checks=left).status_code
     except FailureGroup as failures:
-        told = "\n".join(str(failure) for failure in failures.exceptions)
-        raise AssertionError(f"{case.as_curl_command()}\n{told}") from failures
+        found = "\n".join(str(failure) for failure in failures.exceptions)
+        raise AssertionError(f"{case.as_curl_command()}\n{found}") from failures
 
 
 def _caller(world: World, operation: APIOperation) -> str:

@@ -20,6 +20,7 @@ DAY = 24 * 3600
 MODEL = ("ggml-tiny.en", "1")
 READY = ("ready", "audio/mpeg", 240_000, 160_000)
 CONVERTING = ("converting", "audio/wav", 240_000, None)
+Row = tuple[Any, ...]
 HEARD = Transcript("Hello.", "en", 11.0, [segment(0, 11, "Hello.")])
 
 
@@ -32,63 +33,57 @@ def fill(numbers: range) -> None:
     now = int(time.time())
     accounts = range((numbers.start - 1) // PER_USER + 1, (numbers.stop - 1) // PER_USER + 1)
     files = [n * FILES_PER_USER + part for n in accounts for part in range(FILES_PER_USER)]
-    password = passwords.hash_password(PASSWORD, 4)
     cursor = db.database.connection().cursor()
-
-    def insert(columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        marks = ", ".join("?" * len(columns.split(", ")))
-        cursor.executemany(f"INSERT INTO {columns} VALUES ({marks})", rows)  # noqa: S608
-
     cursor.execute("BEGIN IMMEDIATE")
-    insert(
-        "user (id, uuid, username, password_hash, is_admin, registered_at, token_balance)",
-        ((n, uuid("user", n), f"user-{n}", password, 1, now, 10_000) for n in accounts),
-    )
-    insert(
-        "ledger (user_id, subject, claim, kind, amount, at)",
-        ((n, uuid("grant", n), "", "grant", 10_000, now) for n in accounts),
-    )
-    insert(
-        "session (uuid, user_id, started_at, user_agent)",
-        ((uuid("session", n * 3 + k), n, now - k * DAY, "") for n in accounts for k in range(3)),
-    )
-    insert(
-        "api_token (uuid, user_id, name, key_hash, key_start, key_end, created_at)",
-        ((uuid("token", n), n, "key", uuid("key", n), "0123", "cdef", now) for n in accounts),
-    )
-    insert(
+    for table, rows in {
+        **_accounts(accounts, now),
         "file (uuid, user_id, hash, filename, kind, status, content_type, size_bytes, samples, "
-        "uploaded_at)",
-        (
-            (
-                *(uuid("file", n), n // FILES_PER_USER, f"{n:064x}", f"{n}.mp3", "audio"),
-                *(CONVERTING if n % 50 == 0 else READY),
-                now - n % 90 * DAY,
-            )
-            for n in files
+        "uploaded_at)": (_file(n, now) for n in files),
+        "transcript (id, file_uuid, model, model_version, language, data)": (
+            (n, file_of(n), *MODEL, "auto", HEARD.to_json()) for n in numbers
         ),
-    )
-    insert(
-        "transcript (id, file_uuid, model, model_version, language, data)",
-        ((n, file_of(n), *MODEL, "auto", HEARD.to_json()) for n in numbers),
-    )
-    insert(
         "transcription (uuid, user_id, file_uuid, model, model_version, language, format, "
-        "created_at, status, processed_at, attempts, claim, samples, transcript_id)",
-        (
-            (
-                *(uuid("transcription", n), owner_of(n), file_of(n), *MODEL),
-                *("en" if n % 20 == 0 else "auto", "srt", now - n % 90 * DAY),
-                *(
-                    ("pending", 0, 0, None, None, None)
-                    if n % 10 == 0
-                    else ("completed", now, 1, uuid("claim", n), 16_000, n)
-                ),
-            )
-            for n in numbers
+        "created_at, status, processed_at, attempts, claim, samples, transcript_id)": (
+            _transcription(n, now) for n in numbers
         ),
-    )
+    }.items():
+        marks = ", ".join("?" * len(table.split(", ")))
+        cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608
     cursor.execute("COMMIT")
+
+
+def _accounts(accounts: range, now: int) -> dict[str, Iterable[Row]]:
+    password = passwords.hash_password(PASSWORD, 4)
+    return {
+        "user (id, uuid, username, password_hash, is_admin, registered_at, token_balance)": (
+            (n, uuid("user", n), f"user-{n}", password, 1, now, 10_000) for n in accounts
+        ),
+        "ledger (user_id, subject, claim, kind, amount, at)": (
+            (n, uuid("grant", n), "", "grant", 10_000, now) for n in accounts
+        ),
+        "session (uuid, user_id, started_at, user_agent)": (
+            (uuid("session", n * 3 + k), n, now - k * DAY, "") for n in accounts for k in range(3)
+        ),
+        "api_token (uuid, user_id, name, key_hash, key_start, key_end, created_at)": (
+            (uuid("token", n), n, "key", uuid("key", n), "0123", "cdef", now) for n in accounts
+        ),
+    }
+
+
+def _file(number: int, now: int) -> Row:
+    names = (f"{number:064x}", f"{number}.mp3", "audio")
+    state = CONVERTING if number % 50 == 0 else READY
+    owner = number // FILES_PER_USER
+    return (uuid("file", number), owner, *names, *state, now - number % 90 * DAY)
+
+
+def _transcription(number: int, now: int) -> Row:
+    key = (owner_of(number), file_of(number), *MODEL, "en" if number % 20 == 0 else "auto")
+    waits = ("pending", 0, 0, None, None, None)
+    state = ("completed", now, 1, uuid("claim", number), 16_000, number)
+    created = now - number % 90 * DAY
+    row = (uuid("transcription", number), *key, "srt", created)
+    return (*row, *(waits if number % 10 == 0 else state))
 
 
 def owner_of(transcription: int) -> int:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,12 @@ def start_server(storage: Path, models: Path, **how: Any) -> LiveServer:
         process.stdout.readline()
         process.stdout.readline()
     return LiveServer(process, greeting.rsplit(" ", 1)[1].strip(), storage)
+
+
+def served(server: LiveServer) -> Iterator[LiveServer]:
+    """Yield a server, and stop it."""
+    yield server
+    assert server.stop() == 0
 
 
 TIMEOUT = 60

@@ -74,11 +74,11 @@ def processes_of(storage: Path) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            told = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            named = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
             opened = [str(link.readlink()) for link in (entry / "fd").iterdir()]
         except OSError:  # it has ended
             continue
-        ours = os.fsencode(storage) in told or any(str(storage) in path for path in opened)
+        ours = os.fsencode(storage) in named or any(str(storage) in path for path in opened)
         if ours and int(entry.name) != os.getpid():
             found.append(int(entry.name))
     return found

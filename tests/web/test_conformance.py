@@ -84,7 +84,6 @@ FILE = serializers.file
 
 
 @pytest.mark.torture
-@pytest.mark.torture
 def test_the_test_detects_answers_that_break_the_description(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ def sick(service: Service) -> str:
 
 @pytest.fixture
 def held(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Run the lanes with an engine that does not answer before the event."""
+    """Run the worker with an engine that does not answer before the event."""
     event, asked = threading.Event(), threading.Event()
 
     def wait() -> None:

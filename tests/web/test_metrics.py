@@ -105,10 +105,10 @@ def preflight(api: Api, origin: str, expect: int) -> dict[str, str]:
 
 
 def test_a_listed_origin_is_allowed(page: Api) -> None:
-    told = preflight(page, ORIGIN, 204)
-    assert told["Access-Control-Allow-Origin"] == ORIGIN
-    assert "Authorization" in told["Access-Control-Allow-Headers"]
-    assert "PATCH" in told["Access-Control-Allow-Methods"]
+    headers = preflight(page, ORIGIN, 204)
+    assert headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Authorization" in headers["Access-Control-Allow-Headers"]
+    assert "PATCH" in headers["Access-Control-Allow-Methods"]
     answer = page.call("GET", "/health", headers={"Origin": ORIGIN}).headers
     assert answer["Access-Control-Allow-Origin"] == ORIGIN
     assert "Access-Control-Allow-Credentials" not in answer

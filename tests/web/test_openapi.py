@@ -73,7 +73,6 @@ def check_form(document: JSON) -> None:
 
 
 @pytest.mark.torture
-@pytest.mark.torture
 @pytest.mark.parametrize("name", ["getUser", "Uuid"])
 def test_the_test_detects_an_invalid_document(document: JSON, name: str) -> None:
     broken = json.loads(json.dumps(document).replace(f'"{name}"', '"listFiles"'))

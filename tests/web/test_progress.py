@@ -1,4 +1,4 @@
-"""What somebody who waits gets to see, and how they are told."""
+"""Queue position, progress, text so far and ETA, by polling, waiting and events."""
 
 import json
 import threading

@@ -1,7 +1,6 @@
 """Does the tasks of jobs with an engine, and ends each job in the way that its outcome asks for."""
 
 import logging
-import os
 from functools import partial
 
 from whisper_service import db, metrics
@@ -9,12 +8,12 @@ from whisper_service.audio import seconds_of
 from whisper_service.config import Config
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import checkpoints, outcomes
+from whisper_service.jobs import outcomes
 from whisper_service.jobs.changes import ChangeNotifier
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.progress import ProgressEstimator
 from whisper_service.jobs.run import Run, Task
-from whisper_service.jobs.scheduler import Assignment, Scheduler
+from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
 from whisper_service.jobs.threads import WorkerThreads
 from whisper_service.models import catalog
 from whisper_service.whisper.engine import Engine, EngineCrashed
@@ -22,9 +21,6 @@ from whisper_service.whisper.protocol import Answer, Transcribed
 
 # How long a task may take: large models on slow machines need some ten times its length.
 TASK_SECONDS, TASK_SECONDS_PER_SECOND = 120, 60
-# Each engine holds a copy of its model, and half as much again to work with. The copies of one
-# model may fill half of the memory: large ones are left to fewer engines with more threads.
-MEMORY_SHARE = 3
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +38,19 @@ class JobRunner:
     ) -> None:
         self._config = config
         self._storage = storage
-        self._engines = engines
         self._threads = threads
         self._changes = changes
-        self.scheduler = Scheduler(engines, self._start_run)
+        self.scheduler = Scheduler(config, engines)
         self.progress = ProgressEstimator(self.scheduler)
 
     def transcribe_once(self, engine: Engine, number: int) -> bool:
         """Do one task of a job with an engine, by its number. Return whether there was one."""
-        assignment = self.scheduler.next_task(number)
+        try:
+            assignment = self.scheduler.next_task(number)
+        except NotStarted as failure:
+            self._end(failure.job, failure.error)
+            self._changes.notify()
+            return True
         if assignment is None:
             return False
         run = assignment.run
@@ -71,18 +71,6 @@ class JobRunner:
         """Put all running jobs back into the queue, as if they had not begun."""
         for run in self.scheduler.clear():
             outcomes.put_back(run.job)
-
-    def _start_run(self, job: Job) -> Run | None:
-        logger.info("Job %s: %.0f s of audio", job.claim, seconds_of(job.samples))
-        try:
-            model = catalog.find(self._config.models.path, job.key.model)
-            language = "en" if model.is_english_only else job.key.language
-            saved = checkpoints.saved(job.key)
-            engines = min(self._engines, max(1, _memory_bytes() // (MEMORY_SHARE * model.size)))
-            return Run(job, language, self._config.decode.chunk_seconds, saved, engines)
-        except Exception as error:  # noqa: BLE001 - it is claimed, and nobody else ends it
-            self._end(job, error)
-            return None
 
     def _do(self, engine: Engine, assignment: Assignment) -> bool:
         """Do a task, and keep its result. Return whether its run is complete."""
@@ -130,8 +118,3 @@ class JobRunner:
             logger.error("Job %s failed", job.claim, exc_info=error)
             end = partial(outcomes.fail, job, "Internal error")
         self._threads.keep(end)
-
-
-def _memory_bytes() -> int:
-    """Return how much memory the machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

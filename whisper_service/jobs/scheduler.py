@@ -1,15 +1,24 @@
 """Decides which task an engine gets next, so that nobody waits for another's long recording."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from whisper_service.audio import seconds_of
+from whisper_service.config import Config
 from whisper_service.jobs import queue
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.queue import SHORT_SECONDS
 from whisper_service.jobs.run import Progress, Run, Task
+from whisper_service.jobs.start import start
 from whisper_service.whisper.protocol import Answer
+
+
+class NotStarted(Exception):
+    """A claimed job whose run could not be started, because of `error`."""
+
+    def __init__(self, job: Job, error: Exception) -> None:
+        super().__init__(job.claim)
+        self.job, self.error = job, error
 
 
 @dataclass(frozen=True)
@@ -33,15 +42,15 @@ class Scheduler:
     """The runs that are under way, for all engines.
 
     Between users, whoever was served the least comes first; of a user's work the short, then the
-    oldest. `start` makes a run of a job, or returns None for one that cannot run.
+    oldest.
 
     No query, transaction or file is waited for under the lock that `progress` takes: one engine at
     a time chooses, under a lock of its own.
     """
 
-    def __init__(self, engines: int, start: Callable[[Job], Run | None]) -> None:
+    def __init__(self, config: Config, engines: int) -> None:
+        self._config = config
         self._engines = engines
-        self._start = start
         self._runs: list[Run] = []
         self._served: dict[int, float] = {}
         self._busy = 0
@@ -49,7 +58,10 @@ class Scheduler:
         self._choosing = threading.Lock()
 
     def next_task(self, engine: int) -> Assignment | None:
-        """Return a task for an engine, by its number; None when there is none."""
+        """Return a task for an engine, by its number; None when there is none.
+
+        Raises NotStarted for a job that was claimed and cannot run; the caller has to end it.
+        """
         with self._choosing:
             waiting = set(queue.waiting())
             tried: set[_Claim] = set()
@@ -127,12 +139,16 @@ class Scheduler:
         return None
 
     def _claim(self, claim: _Claim) -> bool:
-        while job := queue.claim_next(claim.user_id, only_short=claim.only_short):
-            if run := self._start(job):
-                with self._lock:
-                    self._runs.append(run)
-                return True
-        return False
+        job = queue.claim_next(claim.user_id, only_short=claim.only_short)
+        if job is None:
+            return False
+        try:
+            run = start(job, self._config, self._engines)
+        except Exception as error:
+            raise NotStarted(job, error) from error
+        with self._lock:
+            self._runs.append(run)
+        return True
 
     def _keep_count(self, users: set[int]) -> None:
         """Start newcomers level with whoever was served least, and forget who is gone."""

@@ -46,9 +46,9 @@ def probabilities(audio: Array) -> Array:
     ]
     sequences = sliding_window_view(np.concatenate(gates), WARM_UP + SEQUENCE, axis=0)
     sequences = sequences[::SEQUENCE].transpose(0, 2, 1)
-    heard = _lstm(np.ascontiguousarray(sequences))[:, WARM_UP:].reshape(-1, STATE)
+    states = _lstm(np.ascontiguousarray(sequences))[:, WARM_UP:].reshape(-1, STATE)
     weights = load_weights()
-    output = np.maximum(heard, 0) @ weights["decoder.decoder.2.weight"]
+    output = np.maximum(states, 0) @ weights["decoder.decoder.2.weight"]
     speaking: Array = _sigmoid(output + weights["decoder.decoder.2.bias"])
     return speaking[:count]
 
@@ -85,15 +85,15 @@ def _lstm(gates: Array) -> Array:
     recurrent = np.ascontiguousarray(load_weights()["decoder.rnn.weight_hh"].T)
     hidden = np.zeros((sequences, STATE), np.float32)
     cell = np.zeros((sequences, STATE), np.float32)
-    heard = np.empty((sequences, frames, STATE), np.float32)
+    states = np.empty((sequences, frames, STATE), np.float32)
     for frame in range(frames):
         total = gates[:, frame] + hidden @ recurrent
         opened = _sigmoid(total)
         keep, take = opened[:, STATE : 2 * STATE], opened[:, :STATE]
         cell = keep * cell + take * np.tanh(total[:, 2 * STATE : 3 * STATE])
         hidden = opened[:, 3 * STATE :] * np.tanh(cell)
-        heard[:, frame] = hidden
-    return heard
+        states[:, frame] = hidden
+    return states
 
 
 def _sigmoid(values: Array) -> Array:

@@ -1,0 +1,35 @@
+"""Starting the run of a claimed job."""
+
+import logging
+import os
+
+from whisper_service.audio import seconds_of
+from whisper_service.config import Config
+from whisper_service.jobs import checkpoints
+from whisper_service.jobs.job import Job
+from whisper_service.jobs.run import Run
+from whisper_service.models import catalog
+
+# Each engine holds a copy of its model, and half as much again to work with. The copies of one
+# model may fill half of the memory: large ones are left to fewer engines with more threads.
+MEMORY_SHARE = 3
+
+logger = logging.getLogger(__name__)
+
+
+def start(job: Job, config: Config, engines: int) -> Run:
+    """Return the run of a job, which begins after the chunks that are saved already.
+
+    Raises NotFound without the job's model.
+    """
+    logger.info("Job %s: %.0f s of audio", job.claim, seconds_of(job.samples))
+    model = catalog.find(config.models.path, job.key.model)
+    language = "en" if model.is_english_only else job.key.language
+    saved = checkpoints.saved(job.key)
+    engines = min(engines, max(1, _memory_bytes() // (MEMORY_SHARE * model.size)))
+    return Run(job, language, config.decode.chunk_seconds, saved, engines)
+
+
+def _memory_bytes() -> int:
+    """Return how much memory the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
