@@ -152,11 +152,27 @@ def call(world: World, caller: Api, route: str, expect: int) -> None:
     caller.call(method, world.fill(path), expect=expect, **arguments)
 
 
-@pytest.mark.parametrize("column", range(len(CALLERS)), ids=CALLERS)
-@pytest.mark.parametrize("route", ROUTES)
-def test_each_route_admits_only_its_callers(world: World, route: str, column: int) -> None:
-    caller = CALLERS[column]
-    call(world, world.callers[caller], route, ROUTES[route][column])
+def groups(route: str) -> list[list[str]]:
+    """Divide the callers of a route: no two of a group change what there is."""
+    if route.startswith("GET "):
+        return [list(CALLERS)]
+    statuses = dict(zip(CALLERS, ROUTES[route], strict=True))
+    refused = [caller for caller, status in statuses.items() if status >= 400]
+    first, *others = [caller for caller in CALLERS if caller not in refused] or [""]
+    return [[*refused, first] if first else refused, *([caller] for caller in others)]
+
+
+@pytest.mark.parametrize(
+    ("route", "callers"),
+    [
+        pytest.param(route, callers, id=f"{route} by {', '.join(callers)}")
+        for route in ROUTES
+        for callers in groups(route)
+    ],
+)
+def test_each_route_admits_only_its_callers(world: World, route: str, callers: list[str]) -> None:
+    for caller in callers:
+        call(world, world.callers[caller], route, ROUTES[route][CALLERS.index(caller)])
 
 
 def test_every_route_is_in_the_table(service: Service) -> None:
