@@ -106,6 +106,7 @@ CREATE TABLE transcription (
     speech_samples INTEGER CHECK (speech_samples > 0), -- of all chunks of the run, once planned
     transcript_id INTEGER REFERENCES transcript (id),
     options       TEXT    NOT NULL DEFAULT '',     -- as those of a transcript
+    error_code    TEXT    CHECK (error_code IS NULL OR error IS NOT NULL), -- if it has one
     CHECK ((status = 'failed') = (error IS NOT NULL)),
     CHECK ((status = 'completed') = (transcript_id IS NOT NULL)),
     CHECK (status != 'processing' OR claim IS NOT NULL)
@@ -139,4 +140,4 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_by_user ON ledger (user_id, amount);
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

@@ -18,7 +18,7 @@ from tests.support.paths import DATA, ROOT
 from whisper_service import db
 from whisper_service.errors import CommandError
 
-OLD_VERSIONS = (1, 2)
+OLD_VERSIONS = (1, 2, 3)
 KEPT = ("user", "session", "api_token", "file", "transcript", "transcription", "ledger")
 
 # Opens a database, and kills itself where the so many-th statement of its migration would begin.
@@ -40,8 +40,8 @@ def watched(*arguments):
     db.database.connection().set_trace_callback(count)
     bring(*arguments)
 
-def one_by_one(path, then=""):
-    db.database.connection().executescript(path.read_text() + then)
+def one_by_one(script):
+    db.database.connection().executescript(script)
 
 db._create_or_migrate = watched
 if broken:
@@ -147,6 +147,18 @@ def test_the_id_of_a_deleted_row_is_never_given_again(tmp_path: Path, version: i
     tables = ask(path, "SELECT sql FROM sqlite_schema WHERE sql LIKE '%INTEGER PRIMARY KEY%'")
     assert len(tables) == 6
     assert all("AUTOINCREMENT" in sql for (sql,) in tables)
+
+
+def test_an_error_gets_its_code(tmp_path: Path) -> None:
+    old = make_old(tmp_path / "service.db", 3)
+    db.open_database(old)
+    db.database.close()
+    codes = ask(old, "SELECT error, error_code FROM transcription ORDER BY id")
+    assert codes == [
+        (None, None),
+        ("Insufficient token balance. Required: 11, Available: 3", "insufficient_balance"),
+        ("The recording could not be decoded", None),
+    ]
 
 
 def test_the_first_databases_lacked_two_indexes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from whisper_service.transcript_key import TranscriptKey
 
 MICROS = 1_000_000
 MAX_BALANCE = 10**15
-_INSUFFICIENT = "Insufficient token balance"
+INSUFFICIENT_BALANCE = "insufficient_balance"  # the code of that error
 
 
 def cost(samples: int, price_micros: int) -> int:
@@ -97,12 +97,7 @@ def transcribed_samples(key: TranscriptKey) -> int:
 
 def insufficient_balance(required: int, available: int) -> str:
     """Return the error of a transcription that the balance does not cover."""
-    return f"{_INSUFFICIENT}. Required: {required}, Available: {available}"
-
-
-def is_insufficient_balance(error: str) -> bool:
-    """Return whether a transcription's error is that of `insufficient_balance`."""
-    return error.startswith(_INSUFFICIENT)
+    return f"Insufficient token balance. Required: {required}, Available: {available}"
 
 
 def charged() -> int:

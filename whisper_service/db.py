@@ -17,7 +17,7 @@ from whisper_service.errors import CommandError
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
 # N.sql migrates a database from version N - 1 to N. The result equals what schema.sql creates.
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION = 3
+VERSION = 4
 PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "full",  # a commit that was acknowledged survives a power cut
@@ -132,17 +132,18 @@ def _check_version(path: Path, version: int, *, create: bool, migrate: bool) -> 
 
 def _create_or_migrate(path: Path, version: int) -> None:
     if version == 0:
-        _execute_script(SCHEMA)
+        _execute_script(SCHEMA.read_text(encoding="utf-8"))
     if version in {0, VERSION}:
         return
     kept = path.with_name(f"service-v{version}.db")
     snapshot(path, kept)
+    steps = [MIGRATIONS / f"{step}.sql" for step in range(version + 1, VERSION + 1)]
+    script = "".join(step.read_text(encoding="utf-8") for step in steps)
     with _foreign_keys_off():
-        for step in range(version + 1, VERSION + 1):
-            _execute_script(MIGRATIONS / f"{step}.sql", f"PRAGMA user_version = {step};")
-            logger.info(
-                "The database was migrated to schema version %d; the old one is %s", step, kept.name
-            )
+        _execute_script(f"{script} PRAGMA user_version = {VERSION};")
+    logger.info(
+        "The database was migrated to schema version %d; the old one is %s", VERSION, kept.name
+    )
 
 
 @contextmanager
@@ -156,12 +157,11 @@ def _foreign_keys_off() -> Iterator[None]:
         connection.execute("PRAGMA foreign_keys = 1")
 
 
-def _execute_script(path: Path, then: str = "") -> None:
+def _execute_script(script: str) -> None:
     """Execute a script in one transaction."""
     connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]
-    script = path.read_text(encoding="utf-8")
     try:
-        connection.executescript(f"BEGIN IMMEDIATE; {script} {then} COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
     except BaseException:
         connection.rollback()
         raise

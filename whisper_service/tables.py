@@ -112,6 +112,7 @@ class Transcription(Table):
     speech_samples = IntegerField(null=True)
     transcript_id = IntegerField(null=True)
     options = TextField(default="")
+    error_code = TextField(null=True)
 
 
 class LedgerEntry(Table):

@@ -38,15 +38,15 @@ ALL_DECODERS = f"{AUDIO_DECODERS},{VIDEO_DECODERS}"
 # other output: ffmpeg's threads would deadlock. The format is set before it, for the silence is
 # held in memory.
 FROM_ZERO = "aresample=async=1:first_pts=0"
-WAV_FORMAT = "aformat=sample_fmts=s16:sample_rates=16000:channel_layouts=mono"
+WAV_FORMAT = f"aformat=sample_fmts=s16:sample_rates={SAMPLE_RATE}:channel_layouts=mono"
 MP3_FORMAT = "aformat=sample_fmts=s16p:sample_rates=44100:channel_layouts=mono|stereo"
-WAV = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -fflags +bitexact -f wav".split()
+WAV = f"-map 0:a:0 -ac 1 -ar {SAMPLE_RATE} -c:a pcm_s16le -fflags +bitexact -f wav".split()
 WAV += ["-af", f"{WAV_FORMAT},{FROM_ZERO}"]
 # ffmpeg's message when memory doesn't suffice for that. It continues, but all later times are
 # wrong.
 UNFILLED = "Failed to compensate for timestamp delta"
 # The sound of a video with the times that only a run with its pictures knows, still with gaps.
-TIMED = "-map 0:a:0 -ac 1 -ar 16000 -c:a pcm_s16le -f matroska".split()
+TIMED = f"-map 0:a:0 -ac 1 -ar {SAMPLE_RATE} -c:a pcm_s16le -f matroska".split()
 PICTURES = "-map 0:V:0 -c:v copy -f null -".split()
 # Encoding for downloads gives way to transcribing: a tenth of a busy core is left to it.
 ENCODE_NICENESS = 15

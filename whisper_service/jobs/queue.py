@@ -135,7 +135,8 @@ def _pay(members: Sequence[Transcription], samples: int, claim: str) -> bool:
         paid.append(member.id)
     if unpaid:
         error = billing.insufficient_balance(cost, balance)
-        _update(unpaid, status="failed", error=error)
+        code = billing.INSUFFICIENT_BALANCE
+        _update(unpaid, status="failed", error=error, error_code=code)
     if paid:
         _update(paid, status="processing", claim=claim, samples=samples)
     return bool(paid)

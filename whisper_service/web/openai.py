@@ -136,7 +136,7 @@ def _wait(uuid: str) -> Transcript:
         if row is None:
             raise NotFound("The transcription was deleted")
         if row.status == "failed":
-            raise _failure(str(row.error))
+            raise _failure(row)
         transcript = orders.transcript_of(row)
         if transcript:
             return transcript
@@ -145,8 +145,9 @@ def _wait(uuid: str) -> Transcript:
     raise Unavailable("The server is shutting down; the transcription resumes when it restarts")
 
 
-def _failure(error: str) -> ServiceError:
-    return QuotaExceeded(error) if billing.is_insufficient_balance(error) else InvalidRequest(error)
+def _failure(row: Transcription) -> ServiceError:
+    is_unpaid = row.error_code == billing.INSUFFICIENT_BALANCE
+    return (QuotaExceeded if is_unpaid else InvalidRequest)(str(row.error))
 
 
 def _render(transcript: Transcript, output: _Output) -> Response:
