@@ -45,6 +45,13 @@ def as_mounter(request: pytest.FixtureRequest) -> None:
     pytest.skip("ran in a namespace of its own" if done.returncode == 0 else done.stderr.strip())
 
 
+def deleted_bytes(disk: Path) -> int:
+    """Return how many bytes a small disk holds for files that were deleted and are still open."""
+    status = os.statvfs(disk)
+    used = (status.f_blocks - status.f_bfree) * status.f_frsize
+    return used - sum(path.stat().st_blocks * 512 for path in disk.rglob("*") if path.is_file())
+
+
 def fill(disk: Path, leave: int = 0) -> Path:
     """Fill a disk until `leave` bytes are free, with a file that can be removed."""
     ballast = disk / BALLAST

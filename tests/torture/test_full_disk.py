@@ -13,7 +13,7 @@ import requests
 
 from tests.support.commands import run
 from tests.support.database import rows
-from tests.support.disk import MIB, as_mounter, fill, small_disk
+from tests.support.disk import MIB, as_mounter, deleted_bytes, fill, small_disk
 from tests.support.ffmpeg import run_ffmpeg
 from tests.support.harness import Figure, assert_caught, canary, scale, seeded
 from tests.support.recordings import as_wav, sound
@@ -72,9 +72,10 @@ class Attack:
 
     @contextmanager
     def full(self, leave: int = 0) -> Iterator[None]:
-        """Fill the disk up to so many bytes, the log having been written back before."""
+        """Fill the disk up to so many bytes, once all that was deleted has left it."""
         with closing(sqlite3.connect(self.site.storage / "service.db")) as database:
             until(lambda: database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+        until(lambda: deleted_bytes(self.disk) == 0)
         ballast = fill(self.disk, leave)
         try:
             yield

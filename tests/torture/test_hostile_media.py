@@ -184,7 +184,7 @@ def test_the_attack_detects_output_without_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transcoding, "_length_limit", lambda _: ["-t", "600", "-y"])
-    monkeypatch.setattr(transcoding, "_limits", lambda *_: transcoding.LimitsSettings())
+    monkeypatch.setattr(transcoding, "_limits", lambda *_: transcoding.Limits())
     monkeypatch.setattr(media.ClaimedLength, "is_far_beyond", lambda *_: False)
     slow = write_slow(tmp_path)
     assert_caught(lambda: convert(slow))

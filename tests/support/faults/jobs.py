@@ -58,7 +58,7 @@ def leave_children() -> None:
 
 
 def answer_nothing_more() -> None:
-    Server._answer_rest = lambda _: None
+    Server._drain = lambda _: None
 
 
 def burn_attempts() -> None:
