@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from tests.support.waiting import until
 from whisper_service import db
 from whisper_service.files import conversions, transcoding
 from whisper_service.files.storage import Storage
@@ -18,6 +19,7 @@ def blame_the_file() -> None:
     def with_room(file: File, message: str, storage: Storage) -> None:
         for left in storage.temporary_folder.iterdir():
             left.unlink()
+        until(lambda: has_room(storage), 5)  # the kernel frees what was deleted a little later
         fail(file, message, storage)
 
     conversions._fail = with_room
