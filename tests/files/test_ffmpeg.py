@@ -109,7 +109,10 @@ def test_a_blink_of_sound_is_refused(tmp_path: Path) -> None:
         convert(source, tmp_path)
 
 
-def test_a_conversion_that_nobody_wants_is_ended(tmp_path: Path) -> None:
+def test_a_conversion_that_nobody_wants_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ffmpeg, "POLL_INTERVAL", 0.01)
     source = quiet_flac(tmp_path / "long.flac", 3 * 3600)
     kind = media.probe(source)
     with pytest.raises(Cancelled):

@@ -99,6 +99,7 @@ def test_a_run_has_as_much_time_as_its_recording_is_worth(
 ) -> None:
     monkeypatch.setattr(lengths, "START_SECONDS", -1)
     monkeypatch.setattr(lengths, "SOUND_FACTOR", 0)
+    monkeypatch.setattr(ffmpeg, "POLL_INTERVAL", 0.01)
     source = quiet_flac(tmp_path / "quiet.flac", HOURS)
     kind = media.probe(source)
     with pytest.raises(ffmpeg.MediaError, match="took too long"):

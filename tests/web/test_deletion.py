@@ -12,7 +12,7 @@ from tests.support.interleaving import after
 from tests.support.jobs import balance
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
-from whisper_service.files import conversions
+from whisper_service.files import conversions, ffmpeg
 from whisper_service.files.turns import Turns
 from whisper_service.jobs import orders, outcomes
 from whisper_service.jobs.job import Job
@@ -132,8 +132,9 @@ def test_finished_transcriptions_outlive_their_file(service: Service, ann: Api) 
 
 
 def test_a_file_deleted_in_mid_conversion_leaves_nothing(
-    service: Service, ann: Api, tmp_path: Path
+    service: Service, ann: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ffmpeg, "POLL_INTERVAL", 0.01)
     (file,) = ann.upload(quiet_flac(tmp_path / "quiet.flac", 3600))
     looked_up: list[str] = []
 
