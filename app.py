@@ -22,9 +22,9 @@ def main() -> int:
     if module not in PUBLIC:
         os.umask(0o077)
     logs.set_up()
-    # Imported only now, for most commands need little, and the service takes a second.
-    command = getattr(import_module(f"whisper_service.commands.{module}"), function)
     try:
+        # Imported only now, for most commands need little, and the service takes a second.
+        command = getattr(import_module(f"whisper_service.commands.{module}"), function)
         command(config.load(file), **options)
     except (CommandError, ServiceError) as error:
         print(f"error: {error}", file=sys.stderr)

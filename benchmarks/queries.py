@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.report import print_ratio, seconds_of
+from benchmarks.report import elapsed, print_ratio
 from tests.support.large_database import LARGE, LIKE, PER_USER, SMALL, fill, uuid
 from tests.support.service import Api
 from whisper_service import config, db
@@ -65,4 +65,4 @@ def _operations(root: Path, user: int) -> dict[str, float]:
 
 
 def _mean(work: Callable[[], object]) -> float:
-    return seconds_of(lambda: [work() for _ in range(REPEATS)]) / REPEATS * 1000
+    return elapsed(lambda: [work() for _ in range(REPEATS)]) / REPEATS * 1000

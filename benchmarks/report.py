@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-def seconds_of(work: Callable[[], object]) -> float:
+def elapsed(work: Callable[[], object]) -> float:
     """Return the seconds that a call takes."""
     started = time.perf_counter()
     work()

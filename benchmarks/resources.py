@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from blake3 import blake3
 
 from benchmarks import recordings
-from benchmarks.report import print_ratio, seconds_of
+from benchmarks.report import elapsed, print_ratio
 from benchmarks.service import Client, running
 from tests.support.paths import DATA
 
@@ -55,7 +55,7 @@ def uploads(url: str, folder: Path, pairs: int) -> None:
             file.write(jfk[:44] + number.to_bytes(4, "little"))
             for _ in range(GIB // PIECE):
                 file.write(noise)
-        rows.append((seconds_of(lambda: _send(user, source)), seconds_of(lambda: _copy(source))))
+        rows.append((elapsed(lambda: _send(user, source)), elapsed(lambda: _copy(source))))
         for each in user.call("GET", "/file")["files"]:
             user.call("DELETE", f"/file/{each['uuid']}")
     print_ratio("upload of 1 GiB over cp and b3sum", rows, "3")

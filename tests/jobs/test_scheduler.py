@@ -1,17 +1,24 @@
 """Who comes first."""
 
+import os
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.jobs import add_file, statuses
+from tests.support.models import TINY
 from tests.support.service import Service
 from whisper_service import ids
 from whisper_service.audio import FRAME_SAMPLES, seconds_of
+from whisper_service.config import ModelsSettings
 from whisper_service.db import write_transaction
-from whisper_service.jobs import queue, start
+from whisper_service.jobs import queue
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH
 from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
+from whisper_service.models import ggml
 from whisper_service.tables import Transcription, User
 from whisper_service.whisper.protocol import SpeechFound, Transcribed
 
@@ -111,12 +118,16 @@ def test_the_cores_are_shared_by_what_can_run(scheduler: Scheduler) -> None:
     assert other.sharing == 2
 
 
-def test_a_large_model_is_left_to_the_first_engine(
-    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(start, "_memory_bytes", lambda: 1)
+@pytest.mark.usefixtures("scheduler")
+def test_a_large_model_is_left_to_the_first_engine(service: Service, tmp_path: Path) -> None:
+    models = tmp_path / "large"
+    models.mkdir()
+    with (models / "ggml-large.bin").open("wb") as file:
+        ggml.write_header(file, TINY)
+        file.truncate(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)  # a hole
+    scheduler = Scheduler(replace(service.settings, models=ModelsSettings(path=models)), 2)
     for _ in range(3):
-        enqueue("ann", CLIP)
+        enqueue("ann", CLIP, model="ggml-large")
     for _ in range(3):
         assert scheduler.next_task(1) is None
     assert statuses() == ["processing", "pending", "pending"]
