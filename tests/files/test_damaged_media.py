@@ -54,7 +54,13 @@ def test_an_mp4_that_was_never_finished_is_refused(service: Service, tmp_path: P
 
 @pytest.mark.parametrize(
     ("codec", "amount"),
-    [("mpeg4", 1), ("mpeg4", 100), ("libx264", 1), ("libx264", 100), ("libx265", 1)],
+    [
+        ("mpeg4", 1),
+        ("libx264", 100),
+        pytest.param("mpeg4", 100, marks=pytest.mark.torture),
+        pytest.param("libx264", 1, marks=pytest.mark.torture),
+        pytest.param("libx265", 1, marks=pytest.mark.torture),
+    ],
 )
 def test_broken_pictures_are_converted_or_fail_with_a_message(
     service: Service, tmp_path: Path, codec: str, amount: int

@@ -134,9 +134,9 @@ def test_joined_transport_streams_go_on(
     ("late", "fps", "codecs", "gap"),
     [
         (1, 10, "-c:v mpeg4 -c:a flac", 0),
-        (4, 10, "-c:v mpeg4 -c:a aac", 0),
-        (0, 10, "-c:v mpeg4 -c:a flac", 30),
-        (1, 1, "-c:v mpeg4 -c:a flac", 200),
+        pytest.param(4, 10, "-c:v mpeg4 -c:a aac", 0, marks=pytest.mark.torture),
+        pytest.param(0, 10, "-c:v mpeg4 -c:a flac", 30, marks=pytest.mark.torture),
+        pytest.param(1, 1, "-c:v mpeg4 -c:a flac", 200, marks=pytest.mark.torture),
         (0.3, 10, "-c:v mjpeg -c:a libvorbis", 25),
     ],
 )

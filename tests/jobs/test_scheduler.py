@@ -160,7 +160,7 @@ def test_a_job_that_cannot_start_does_not_hold_up_the_next(scheduler: Scheduler)
     assert taken.run.job.key.file_uuid == second
 
 
-@given(st.lists(st.lists(st.integers(1, 600), min_size=1, max_size=3), min_size=2, max_size=2))
+@given(st.lists(st.lists(st.integers(1, 300), min_size=1, max_size=3), min_size=2, max_size=2))
 @settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -150,13 +150,13 @@ def test_deleting_a_running_job_frees_the_processor(
     live_server: LiveServer, tmp_path: Path
 ) -> None:
     client = Client(live_server, "deleter")
-    run_ffmpeg("-stream_loop", "60", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
+    run_ffmpeg("-stream_loop", "30", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
     file = client.upload(tmp_path / "talk.mp3")
     (uuid,) = client.transcribe(file)
     while client.wait(uuid, "processing")["progress"] == 0:
         time.sleep(0.05)
     client.call("DELETE", f"/transcribe/{uuid}")
-    # Much less than the eleven minutes of speech take.
+    # Much less than the five minutes of speech take.
     until(lambda: not any(map(is_running, engines_of(live_server))), 20)
     # What was transcribed until then is paid: a few chunks at most.
     assert client.call("GET", "/user")["token_balance"] > 1000 - 300
