@@ -114,3 +114,14 @@ def test_a_late_chunk_of_a_deleted_job_is_not_kept(service: Service, ann: Api) -
     ann.call("DELETE", f"/transcribe/{uuid}")
     outcomes.save_checkpoint(job, Chunk(0, 9), Transcribed("en", []), 9)
     assert not Checkpoint.select().exists()
+
+
+def test_no_chunk_of_a_deleted_job_is_begun(service: Service, ann: Api, tmp_path: Path) -> None:
+    """An engine that takes less than half a second for a chunk never looks meanwhile."""
+    talk = tmp_path / "talk.mp3"
+    run_ffmpeg("-stream_loop", "5", "-i", DATA / "jfk.wav", "-b:a", "64k", talk)
+    (uuid,) = submit(service, ann, talk)
+    engine = FakeEngine(lambda: ann.call("DELETE", f"/transcribe/{uuid}"))
+    service.transcribe(engine)
+    assert len(engine.calls) == 1
+    assert service.worker.runner.scheduler.audio_left() == 0

@@ -75,6 +75,8 @@ class JobRunner:
     def _do(self, engine: Engine, assignment: Assignment) -> bool:
         """Do a task, and keep its result. Return whether its run is complete."""
         run, task = assignment.run, assignment.task
+        if not outcomes.is_wanted(run.job):  # engines ask only while they wait for an answer
+            raise Cancelled
         answer = self._ask(engine, run, task, self._config.worker.threads_for(assignment.sharing))
         if isinstance(answer, Transcribed):
             save = outcomes.save_checkpoint
