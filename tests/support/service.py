@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from flask import Flask
 from flask.testing import FlaskClient
 from urllib3.filepost import encode_multipart_formdata
 from werkzeug.test import TestResponse
@@ -119,12 +121,21 @@ def settings_in(folder: Path, models: Path) -> Config:
     )
 
 
+@cache
+def _application() -> Flask:
+    """Compiling its URL map takes longer than most tests, which is why they share it."""
+    return create_app(cast("Services", None))
+
+
 @contextmanager
 def in_process(settings: Config) -> Iterator[Service]:
+    """Serve in this process. One service at a time: they share the application."""
     storage = Storage(settings.storage.path)
     db.open_database(storage.database)
     worker = Worker(settings, storage)
-    app = create_app(Services(settings, storage, worker))
+    services = Services(settings, storage, worker)
+    app = _application()
+    app.extensions["services"] = services
     try:
         yield Service(settings, storage, worker, app.test_client())
     finally:

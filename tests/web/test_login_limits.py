@@ -11,7 +11,6 @@ import requests
 
 from tests.support.live import start_server
 from tests.support.service import PASSWORD, Api, Service
-from whisper_service.web import create_app
 from whisper_service.web.services import Services
 
 WRONG = {"password": "Wrong-Horse-9"}
@@ -44,8 +43,8 @@ def set_limits(service: Service, **values: int) -> None:
     """Restart the service with other limits."""
     auth = replace(service.settings.auth, **values)
     service.settings = replace(service.settings, auth=auth)
-    app = create_app(Services(service.settings, service.storage, service.worker))
-    service.client = app.test_client()
+    services = Services(service.settings, service.storage, service.worker)
+    service.client.application.extensions["services"] = services
 
 
 @pytest.mark.parametrize("name", ["ann", "nobody", "x" * 5000])

@@ -29,11 +29,18 @@ JFK, SHORT = DATA / "jfk.wav", DATA / "austen-0880.wav"
 REQUEST = Task(TRANSCRIBE, Chunk(0, 176_000)).request(JFK, "en", threads=2)
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def shared_engine() -> Iterator[Engine]:
     made = Engine()
     yield made
     made.close()
+
+
+@pytest.fixture
+def engine(shared_engine: Engine) -> Engine:
+    """An engine that may have its model loaded; its loads are counted anew."""
+    shared_engine.loads = 0
+    return shared_engine
 
 
 def process_of(engine: Engine) -> int:
@@ -45,7 +52,7 @@ def test_words_are_right_and_cues_are_sound(engine: Engine, tiny_en_model: Path)
     heard = {name: hear(engine, tiny_en_model, DATA / name) for name in WORDS}
     texts = {name: transcript.text for name, transcript in heard.items()}
     assert word_error_rate(WORDS, texts) <= 0.10
-    assert engine.loads == 1
+    assert engine.loads <= 1
     for transcript in heard.values():
         check_cues(transcript)
 
@@ -94,6 +101,7 @@ def test_another_model_or_a_replaced_file_is_loaded(
 ) -> None:
     other = tmp_path / "other.bin"
     os.link(tiny_en_model, other)
+    engine.close()
     for model in (tiny_en_model, tiny_en_model, other):
         hear(engine, model, SHORT)
     assert engine.loads == 2
@@ -145,6 +153,7 @@ def test_a_model_that_changed_after_its_check_is_no_crash(
 
 
 def test_a_killed_process_is_noticed_and_replaced(engine: Engine, tiny_en_model: Path) -> None:
+    engine.close()
     hear(engine, tiny_en_model, SHORT)
     process = process_of(engine)
     os.kill(process, signal.SIGSTOP)
