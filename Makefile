@@ -20,7 +20,7 @@ demo: $(VENV)/run ## take a recording from upload to subtitles: make demo [FILE=
 model: $(VENV)/run ## get a model: make model NAME=ggml-large-v3
 	@$(BIN)/python app.py get-model "$(or $(NAME),$(error Say which: make model NAME=ggml-base))"
 
-native: $(VENV)/run ## build the engine for this machine's processor, which makes it faster
+native: $(VENV)/run ## build the faster engine now, which `make run` does in the background
 	@$(BIN)/python app.py native
 
 test: $(VENV)/test lint types ## run everything that decides whether the code is good
@@ -36,10 +36,11 @@ test-models: $(VENV)/test ## also the tests that download some 280 MB of models
 	@TEST_MODEL_DOWNLOADS=1 $(BIN)/pytest tests/models
 
 test-native: $(VENV)/test ## also the test that builds the engine, which takes some minutes
-	@TEST_NATIVE_BUILD=1 $(BIN)/pytest tests/commands/test_native_build.py
+	@TEST_NATIVE_BUILD=1 $(BIN)/pytest tests/commands/test_native.py
 
 bench: $(VENV)/test benchmarks/.venv/installed benchmarks/models/base ## compare with faster-whisper: make bench [ONLY="dense clips"]
-	@$(BIN)/python app.py get-model ggml-base-q4_0
+	@$(BIN)/python app.py get-model ggml-base
+	@$(BIN)/python app.py native
 	@$(BIN)/python -m benchmarks.bench $(ONLY)
 
 torture: $(VENV)/test ## attack the service for half an hour, and print what it withstood

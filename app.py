@@ -13,7 +13,7 @@ from whisper_service import config, logs
 from whisper_service.errors import CommandError, ServiceError
 
 # Other users read what these write: see deploy/.
-PUBLIC = {"get_model", "native_build"}
+PUBLIC = {"get_model", "native"}
 
 
 def main() -> int:
@@ -61,7 +61,9 @@ def _parse() -> argparse.Namespace:
         "get-model", "download a model, by default a starter model if there is none", "get_model"
     )
     model.add_argument("name", nargs="?")
-    add("native", "build the engine for this machine's processor", "native_build")
+    native = add("native", "build a faster engine for this machine's processor", "native")
+    native.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
+    native.add_argument("--level", help="build for a level of x86-64, such as x86-64-v3")
     add("check", "check the database and all recordings", "check")
     copy = add("backup", "copy everything to a new folder; the service may be running", "backup")
     copy.add_argument("folder", type=Path)

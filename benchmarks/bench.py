@@ -23,7 +23,7 @@ from benchmarks import limits, queries, recordings, resources
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
 from tests.support.speech import normalise
-from whisper_service.commands import native_build
+from whisper_service.whisper.native import library
 
 HERE = Path(__file__).parent
 RIVAL = HERE / ".venv" / "bin" / "python"
@@ -150,9 +150,10 @@ def _errors(side: list[tuple[float, str]], words: list[str]) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="ggml-base-q4_0")
+    parser.add_argument("--model", default="ggml-base")
     parser.add_argument("--models", type=Path, default=HERE.parent / "models")
     parser.add_argument("--rival-model", type=Path, default=HERE / "models" / "base")
+    parser.add_argument("--native", choices=("auto", "off"), default="auto")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("only", nargs="*", help="names of rows; all of them if none")
     asked = parser.parse_args()
@@ -161,18 +162,18 @@ def main() -> None:
         folder = Path(name)
         rival = Rival(asked.rival_model)
         try:
-            with running(folder / "storage", asked.models) as server:
+            with running(folder / "storage", asked.models, asked.native) as server:
                 _run(Bench(server.url, asked.model, rival, folder, asked.pairs), set(asked.only))
         finally:
             rival.close()
-        with running(folder / "limits", asked.models) as server:
+        with running(folder / "limits", asked.models, asked.native) as server:
             _run_limits(server.url, folder, asked)
 
 
 def _conditions(asked: argparse.Namespace) -> str:
     """Return on what everything was measured."""
     found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    engine = "built here" if native_build.is_native() else "prebuilt"
+    engine = "built here" if asked.native == "auto" and library.find() else "prebuilt"
     machine = f"{os.cpu_count()} cores of {found[1] if found else 'an unknown processor'}"
     pairs = f"medians of {asked.pairs} pairs"
     return f"{time.strftime('%Y-%m-%d')}, {machine}; {asked.model}, engine {engine}; {pairs}\n"
@@ -180,12 +181,14 @@ def _conditions(asked: argparse.Namespace) -> str:
 
 def _run(bench: Bench, only: set[str]) -> None:
     dense, sparse = recordings.dense(bench.folder), recordings.sparse(bench.folder)
+    halting = recordings.halting(bench.folder)
     clips = recordings.clips(bench.folder)
     print("| what | ratio | ours | errors | rival | errors |\n" + "| --- " * 6 + "|", flush=True)
     for name, measure in {
         "dense": lambda: bench.against([dense], "batched"),
         "dense-fast": lambda: bench.against([dense], "batched, no timestamps"),
         "plain": lambda: [bench.against(items, "plain") for items in ([dense], [sparse], clips)],
+        "halting": lambda: [bench.against([halting], mode) for mode in ("plain", "batched")],
         "sparse": lambda: bench.against([sparse], "batched"),
         "clips": lambda: bench.against(clips, "batched"),
         "users": lambda: bench.two_users(dense),

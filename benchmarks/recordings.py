@@ -46,6 +46,40 @@ def sparse(folder: Path) -> Recording:
     return _write(folder, "sparse", [sound], " ".join(WORDS[name] for name in names))
 
 
+def halting(folder: Path) -> Recording:
+    """Say all clips, cut in their pauses, with 2 to 4 s of a room's noise in each cut and between.
+
+    A speaker who searches for words: two minutes and more, a sentence in several pieces.
+    """
+    random = np.random.default_rng(11)
+    parts = []
+    for name in sorted(WORDS) * 2:
+        for phrase in _phrases(_read(name)):
+            parts += [phrase, _noise(random, int(random.uniform(2, 4) * RATE))]
+    return _write(folder, "halting", parts, " ".join([_all_words()] * 2))
+
+
+def _phrases(samples: Samples) -> list[Samples]:
+    """Cut speech in the middle of its pauses: 0.25 s and more below 4 % of its loudest moment."""
+    step = RATE // 100
+    frames = samples[: len(samples) // step * step].reshape(-1, step).astype(np.float64)
+    loud = np.sqrt((frames**2).mean(axis=1))
+    is_pause = loud < 0.04 * loud.max()
+    cuts, begin = [], None
+    for number, quiet in enumerate([*is_pause, False]):
+        if quiet and begin is None:
+            begin = number
+        elif not quiet and begin is not None:
+            if number - begin >= 25 and begin > 30 and number < len(frames) - 30:
+                cuts.append((begin + number) // 2 * step)
+            begin = None
+    return np.split(samples, cuts)
+
+
+def _noise(random: np.random.Generator, count: int) -> Samples:
+    return random.normal(0, 25, count).astype(np.int16)  # about -62 dB of full scale
+
+
 def clips(folder: Path) -> list[Recording]:
     """Take the six clips one by one, of 3 to 11 s."""
     return [_write(folder, name[:-4], [_read(name)], WORDS[name]) for name in sorted(WORDS)]

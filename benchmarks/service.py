@@ -70,10 +70,13 @@ class Client:
 
 
 @contextmanager
-def running(storage: Path, models: Path) -> Iterator[LiveServer]:
-    """Run the service on a free port."""
-    balance = {"WHISPER_SERVICE_BILLING_INITIAL_TOKEN_BALANCE": str(10**12)}
-    server = start_server(storage, models, **balance)
+def running(storage: Path, models: Path, native: str = "auto") -> Iterator[LiveServer]:
+    """Run the service on a free port, with the setting `[engine] native`."""
+    settings = {
+        "WHISPER_SERVICE_BILLING_INITIAL_TOKEN_BALANCE": str(10**12),
+        "WHISPER_SERVICE_ENGINE_NATIVE": native,
+    }
+    server = start_server(storage, models, **settings)
     try:
         yield server
     finally:

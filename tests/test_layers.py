@@ -49,6 +49,8 @@ def imports() -> list[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 found += [(here, alias.name) for alias in node.names]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+                found.append((here, ast.literal_eval(node.args[0])))
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0
                 base = node.module or ""

@@ -15,6 +15,11 @@ NOT_SETTINGS = {ENV_PREFIX + "CONFIG", ENV_PREFIX + "MODEL_HUB"}
 DEFAULT_FILE = Path(__file__).parent.parent / "config.toml"
 
 
+def choice(default: str, *others: str) -> str:
+    """Return a field for one of several words."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
 def integer(default: int, low: int, high: int) -> int:
     """Return a field for whole numbers from `low` to `high`."""
     return field(default=default, metadata={"low": low, "high": high})
@@ -69,6 +74,12 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
+class EngineSettings:
+    native: str = choice("auto", "off")
+    weights: str = choice("auto", "as stored")
+
+
+@dataclass(frozen=True)
 class DecodeSettings:
     chunk_seconds: int = integer(14, 5, 27)
     beam_size: int = integer(1, 1, 8)
@@ -108,6 +119,7 @@ class Config:
     media: MediaSettings = MediaSettings()
     models: ModelsSettings = ModelsSettings()
     worker: WorkerSettings = WorkerSettings()
+    engine: EngineSettings = EngineSettings()
     decode: DecodeSettings = DecodeSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitsSettings = LimitsSettings()
@@ -181,6 +193,8 @@ def _parse_value(name: str, setting: Field[Any], value: object, root: Path) -> o
         return _parse_strings(name, value)
     if isinstance(setting.default, int):
         return _parse_int(name, setting, value)
+    if choices := setting.metadata.get("choices"):
+        return _parse_choice(name, choices, value)
     if not isinstance(value, str | Path) or not (str(value).strip() or setting.default == ""):
         raise CommandError(f"{name} must be a non-empty string, not {value!r}")
     return root / value if isinstance(setting.default, Path) else str(value)
@@ -200,6 +214,13 @@ def _parse_strings(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise CommandError(f"{name} must be a list of strings, not {value!r}")
     return tuple(value)
+
+
+def _parse_choice(name: str, choices: tuple[str, ...], value: object) -> str:
+    if value not in choices:
+        known = " or ".join(f'"{word}"' for word in choices)
+        raise CommandError(f"{name} must be {known}, not {value!r}")
+    return str(value)
 
 
 def _parse_int(name: str, setting: Field[Any], value: object) -> int:

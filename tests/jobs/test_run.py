@@ -34,9 +34,11 @@ BLOCKS = 2
 SPEECH = [1.0 if 310 <= frame < 620 or 1550 <= frame < 1920 else 0.0 for frame in range(3125)]
 
 
-def make(language: str = "en", saved: dict[Chunk, Transcribed] | None = None) -> Run:
+def make(
+    language: str = "en", saved: dict[Chunk, Transcribed] | None = None, chunk_seconds: float = 14
+) -> Run:
     job = Job("claim", 1, TranscriptKey("file", "model", "1", language, ""), SAMPLES)
-    return Run(job, language, 14, saved or {}, engines=2)
+    return Run(job, language, chunk_seconds, saved or {}, engines=2)
 
 
 def find_speech(run: Run) -> None:
@@ -82,19 +84,47 @@ def test_chunks_come_back_in_any_order_with_their_own_times() -> None:
     assert two.end == second.chunk.stop / 16_000 < 63
 
 
-def test_the_language_is_detected_once_in_the_longest_chunk() -> None:
+def test_the_longest_chunk_says_which_language_is_expected() -> None:
     run = make("auto")
     find_speech(run)
     assert run.ready == 1
     longest = run.next_task()
     assert longest.chunk.start > 40 * 16_000
-    assert run.language == "auto"
+    assert run.spoken is None
     run.complete(longest, answer(longest, " Welt.", "de"))
     other = run.next_task()
-    assert run.language == "de"
+    assert run.spoken == "de"
     run.complete(other, answer(other, " Hallo", "de"))
     transcript = run.transcript()
     assert (transcript.language, transcript.text) == ("de", "Hallo Welt.")
+
+
+def test_the_language_is_the_one_spoken_longest() -> None:
+    run = make("auto")
+    find_speech(run)
+    longest = run.next_task()
+    run.complete(longest, answer(longest, " Welt.", "de"))
+    other = run.next_task()
+    run.complete(other, answer(other, " Hello", "en"))
+    transcript = run.transcript()
+    assert transcript.language == "de"
+    assert [segment.language for segment in transcript.segments] == ["en", "de"]
+
+
+def test_times_skip_the_pauses_that_were_left_out() -> None:
+    run = make(chunk_seconds=25)
+    find_speech(run)
+    task = run.next_task()
+    assert run.ready == 0
+    (one, two), (pause,) = task.chunk.spans, task.chunk.breaks
+    assert pause == (one[1] - one[0]) / SAMPLE_RATE
+    words = [Word("late", pause + 0.5, pause + 1)]
+    late = replace(segment(pause, pause + 1, " late"), words=words)
+    run.complete(task, Transcribed("en", [segment(0, pause, " early"), late]))
+    early, late = run.transcript().segments
+    assert (early.start, early.end) == (one[0] / SAMPLE_RATE, one[1] / SAMPLE_RATE)
+    assert late.start == pytest.approx(two[0] / SAMPLE_RATE)
+    assert late.words[0].start == pytest.approx(two[0] / SAMPLE_RATE + 0.5)
 
 
 def test_silence_is_an_empty_transcript() -> None:
@@ -103,6 +133,7 @@ def test_silence_is_an_empty_transcript() -> None:
         run.complete(task, SpeechFound([0.0] * 2048))
     assert run.is_complete
     assert run.transcript().segments == []
+    assert run.transcript().language is None
 
 
 def test_what_was_saved_is_not_done_again() -> None:
@@ -115,7 +146,7 @@ def test_what_was_saved_is_not_done_again() -> None:
     assert again.ready == 1
     left = again.next_task()
     assert left.chunk != done.chunk
-    assert again.language == "de"
+    assert again.spoken == "de"
     again.complete(left, answer(left, " Hello", "de"))
     assert again.transcript().text == "Hello world."
 
@@ -137,6 +168,8 @@ def test_a_request_carries_the_samples_of_its_chunk(tmp_path: Path) -> None:
     wav = ramp(tmp_path, 2000)
     request = Task(TRANSCRIBE, Chunk(512, 1000)).request(wav, "en", 1)
     assert sent(request) == list(range(513, 1001))
+    joined = Task(TRANSCRIBE, Chunk(0, 1000, ((0, 3), (900, 902)))).request(wav, "en", 1)
+    assert sent(joined) == [1, 2, 3, 901, 902]
     assert sent(Task(TRANSCRIBE, Chunk(1990, 2010)).request(wav, "en", 1)) == [
         *range(1991, 2001),
         *([0] * 10),
@@ -157,7 +190,7 @@ def test_messages_arrive_as_they_were_sent() -> None:
     messages = [
         FindSpeech(samples),
         FindSpeech(b""),
-        Transcribe(samples, "auto", 2, 5, options),
+        Transcribe(samples, [1.5], "auto", None, 2, 5, options),
         Ready(),
         SpeechFound([0.0, 0.5]),
         Transcribed("de", [replace(segment(0.5, 1, " Grüße"), words=[Word("Grüße", 0.5, 1)])]),

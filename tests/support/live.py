@@ -42,6 +42,7 @@ def launch(
         "PATH": "/usr/bin:/bin",
         **QUICK,
         "WHISPER_SERVICE_SERVER_PORT": "0",
+        "WHISPER_SERVICE_ENGINE_NATIVE": "off",  # what it builds is kept outside of the storage
         "WHISPER_SERVICE_STORAGE_PATH": str(storage),
         "WHISPER_SERVICE_MODELS_PATH": str(models),
         **environ,

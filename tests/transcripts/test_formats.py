@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import srt
 import webvtt
 
@@ -6,7 +8,10 @@ from whisper_service.transcripts import formats
 from whisper_service.transcripts.cues import Layout
 from whisper_service.transcripts.transcript import Transcript, tidy
 
-PARTS = [segment(0.0, 3.5, "First segment text."), segment(3.5, 8.2, "Second segment text.")]
+PARTS = [
+    replace(segment(0.0, 3.5, "First segment text."), language="en"),
+    replace(segment(3.5, 8.2, "Second segment text."), language="en"),
+]
 TRANSCRIPT = Transcript("First segment text. Second segment text.", "en", 8.25, PARTS)
 PLAIN = Layout()
 NOTHING = Transcript("", "en", 8.25, [])
@@ -36,6 +41,7 @@ def test_verbose_json_has_the_references_fields_and_openais() -> None:
         "start": 3.5,
         "end": 8.2,
         "text": "Second segment text.",
+        "language": "en",
         "tokens": [1, 2],
         "temperature": 0.0,
         "avg_logprob": -0.25,

@@ -3,7 +3,7 @@
 import time
 import wave
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -39,7 +39,7 @@ class Task:
 
     @property
     def seconds(self) -> float:
-        return seconds_of(self.chunk.stop - self.chunk.start)
+        return seconds_of(self.chunk.samples)
 
     def request(
         self,
@@ -48,14 +48,16 @@ class Task:
         threads: int,
         beam_size: int = 1,
         options: Options = NO_OPTIONS,
+        expected: str | None = None,
     ) -> Request:
         """Return the request to the engine, with the samples that it needs."""
-        start, stop = self.chunk.start, self.chunk.stop
         if self.do == FIND_SPEECH:
+            start, stop = self.chunk.start, self.chunk.stop
             whole_frames = -(-stop // FRAME_SAMPLES) * FRAME_SAMPLES
             return FindSpeech(read_samples(wav, start - LEAD, whole_frames))
-        samples = read_samples(wav, start, stop)
-        return Transcribe(samples, language, threads, beam_size, options)
+        samples = b"".join(read_samples(wav, start, stop) for start, stop in self.chunk.spans)
+        breaks = self.chunk.breaks
+        return Transcribe(samples, breaks, language, expected, threads, beam_size, options)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Run:
         engines: int,
     ) -> None:
         self.job = job
-        self.language = language
+        self.language = language  # asked for
         self.options = Options.from_text(job.key.options)
         self.engines = engines
         self._chunk_seconds = chunk_seconds
@@ -102,6 +104,7 @@ class Run:
         self.speech_samples = 0  # of all chunks, once they are planned
         self._done_samples = 0
         self._resumed_samples = 0
+        self._spoken_samples: Counter[str] = Counter()
         self._texts: list[str] = []  # of the chunks from the first one on without a gap
         self._text = ""
         self._begun = time.monotonic()
@@ -153,18 +156,26 @@ class Run:
         """Return the segments of all chunks, with times from the recording's start."""
         duration = seconds_of(self.job.samples)
         parts = [
-            _within(segment, chunk)
+            _in_recording(segment, chunk, answer.language)
             for chunk, answer in sorted(self._answers.items(), key=itemgetter(0))
             for segment in answer.segments
         ]
         text = "".join(part.text for part in parts).strip()
         segments = tidy(parts, duration)
-        return Transcript(text, self.language, duration, segments, self.options.task)
+        return Transcript(text, self.spoken, duration, segments, self.options.task)
+
+    @property
+    def spoken(self) -> str | None:
+        """The language spoken longest so far; None before anything was spoken."""
+        longest = self._spoken_samples.most_common(1)
+        return longest[0][0] if longest else None
 
     def _keep(self, chunk: Chunk, answer: Transcribed) -> None:
         """Record the answer for a chunk. The text grows as far as it has no gap."""
         self._answers[chunk] = answer
-        self._done_samples += chunk.stop - chunk.start
+        self._done_samples += chunk.samples
+        if answer.segments:
+            self._spoken_samples[answer.language] += chunk.samples
         before = len(self._texts)
         for following in islice(self._planned, before, None):
             if following not in self._answers:
@@ -173,7 +184,7 @@ class Run:
             self._texts.append("".join(segment.text for segment in segments))
         if len(self._texts) > before:
             self._text = "".join(self._texts).strip()
-        self._set_language(answer.language)
+        self._release()
 
     def _plan(self) -> None:
         probabilities = array("f")
@@ -181,25 +192,24 @@ class Run:
             probabilities.extend(block)
         self._probabilities.clear()
         self._planned = plan(probabilities, self.job.samples, self._chunk_seconds)
-        self.speech_samples = sum(chunk.stop - chunk.start for chunk in self._planned)
+        self.speech_samples = sum(chunk.samples for chunk in self._planned)
+        self._waiting = [
+            Task(TRANSCRIBE, chunk) for chunk in self._planned if chunk not in self._saved
+        ]
         for chunk in self._planned:
             if chunk in self._saved:
-                self._resumed_samples += chunk.stop - chunk.start
+                self._resumed_samples += chunk.samples
                 self._keep(chunk, self._saved[chunk])
-            else:
-                self._waiting.append(Task(TRANSCRIBE, chunk))
         if self.language != "auto":
-            self._set_language(self.language)
+            self._release()
         elif self._waiting:
-            # The language of all is detected in the longest of the first chunks.
+            # The longest of the first chunks says in which language the others are expected.
             longest = max(self._waiting[:5], key=lambda task: task.seconds)
             self._waiting.remove(longest)
             self._ready.append(longest)
 
-    def _set_language(self, language: str) -> None:
-        """Make all chunks ready, now that the language is known."""
-        if self.language == "auto":
-            self.language = language
+    def _release(self) -> None:
+        """Make all chunks ready, now that a language is expected."""
         self._ready.extend(self._waiting)
         self._waiting.clear()
 
@@ -213,9 +223,15 @@ def read_samples(wav: Path, start: int, stop: int) -> bytes:
     return bytes(2 * (first - start)) + samples + bytes(2 * (stop - first) - len(samples))
 
 
-def _within(segment: Segment, chunk: Chunk) -> Segment:
-    """Return a segment with times from the recording's start, cut at the end of its chunk."""
-    start, stop = seconds_of(chunk.start), seconds_of(chunk.stop)
-    words = [Word(word.text, start + word.start, start + word.end) for word in segment.words]
-    first, last = min(start + segment.start, stop), min(start + segment.end, stop)
-    return replace(segment, start=first, end=last, words=words)
+def _in_recording(segment: Segment, chunk: Chunk, language: str) -> Segment:
+    """Return a segment with times from the recording's start, within one part of its chunk."""
+    place = chunk.place((segment.start + segment.end) / 2)
+    start, end = (
+        min(max(time + place.offset, place.start), place.end)
+        for time in (segment.start, segment.end)
+    )
+    words = [
+        Word(word.text, word.start + place.offset, word.end + place.offset)
+        for word in segment.words
+    ]
+    return replace(segment, start=start, end=end, words=words, language=language)

@@ -12,7 +12,7 @@ from whisper_service.jobs import outcomes
 from whisper_service.jobs.changes import ChangeNotifier
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.progress import ProgressEstimator
-from whisper_service.jobs.run import Run, Task
+from whisper_service.jobs.run import Run
 from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
 from whisper_service.jobs.threads import WorkerThreads
 from whisper_service.models import catalog
@@ -77,18 +77,20 @@ class JobRunner:
         run, task = assignment.run, assignment.task
         if not outcomes.is_wanted(run.job):  # engines ask only while they wait for an answer
             raise Cancelled
-        answer = self._ask(engine, run, task, self._config.worker.threads_for(assignment.sharing))
+        answer = self._ask(engine, assignment)
         if isinstance(answer, Transcribed):
             save = outcomes.save_checkpoint
             self._threads.keep(partial(save, run.job, task.chunk, answer, run.speech_samples))
         return self.scheduler.complete_task(run, task, answer)
 
-    def _ask(self, engine: Engine, run: Run, task: Task, threads: int) -> Answer:
+    def _ask(self, engine: Engine, assignment: Assignment) -> Answer:
+        run, task = assignment.run, assignment.task
+        threads = self._config.worker.threads_for(assignment.sharing)
         model = catalog.find(self._config.models.path, run.job.key.model)
         wav, beam_size = self._storage.speech(run.job.key.file_uuid), self._config.decode.beam_size
         return engine.ask(
             model.path,
-            task.request(wav, run.language, threads, beam_size, run.options),
+            task.request(wav, run.language, threads, beam_size, run.options, assignment.expected),
             TASK_SECONDS + TASK_SECONDS_PER_SECOND * task.seconds,
             lambda: self._threads.heartbeat() and outcomes.is_wanted(run.job),
         )

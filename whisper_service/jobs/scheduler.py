@@ -23,11 +23,16 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True)
 class Assignment:
-    """A task for an engine. `sharing` is how many engines share the cores meanwhile."""
+    """A task for an engine.
+
+    `sharing` is how many engines share the cores meanwhile. `expected` is the language that the
+    run's other chunks are in; None if that is not known.
+    """
 
     run: Run
     task: Task
     sharing: int
+    expected: str | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class Scheduler:
         self._served[run.job.user_id] += task.seconds
         self._busy += 1
         waiting = sum(other.ready for other in self._runs)
-        return Assignment(run, task, min(self._engines, self._busy + waiting))
+        return Assignment(run, task, min(self._engines, self._busy + waiting), run.spoken)
 
     def _remove(self, run: Run) -> bool:
         if run not in self._runs:

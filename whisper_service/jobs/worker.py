@@ -12,13 +12,15 @@ from whisper_service.jobs.changes import ChangeNotifier
 from whisper_service.jobs.runner import JobRunner
 from whisper_service.jobs.threads import WorkerThreads
 from whisper_service.whisper.engine import Engine
+from whisper_service.whisper.native import library
 
 
 class Worker:
     """All background work. Its steps can be called one by one, or repeated by its threads."""
 
     def __init__(self, config: Config, storage: Storage) -> None:
-        self.engines = [Engine() for _ in range(config.worker.engines)]
+        environment = partial(library.environment, config.engine)
+        self.engines = [Engine(environment) for _ in range(config.worker.engines)]
         self.changes = ChangeNotifier()
         self._config = config
         self._storage = storage

@@ -25,6 +25,7 @@ from whisper_service.server.connections import ConnectionManager
 from whisper_service.server.dispatcher import Dispatcher
 from whisper_service.web import create_app, route_options
 from whisper_service.web.services import Services
+from whisper_service.whisper.native.background import BackgroundBuild
 
 LOOP_SECONDS = 0.5
 MAX_CONNECTIONS = 2000
@@ -73,6 +74,10 @@ class Server:
             stack.callback(wasyncore.close_all, self._sockets)
             stack.callback(self.worker.stop)
             self.worker.start()
+            if self.config.engine.native == "auto":
+                build = BackgroundBuild()
+                build.start()
+                stack.callback(build.stop)
             self._exit = stack.pop_all()
         return self
 

@@ -98,6 +98,7 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
+        "language": segment.language,
         "tokens": segment.tokens,
         "temperature": segment.temperature,
         "avg_logprob": segment.avg_logprob,

@@ -19,7 +19,8 @@ class Word:
 class Segment:
     """A stretch of speech. Times are seconds from the start of the recording.
 
-    `words` is empty unless they were requested.
+    `words` is empty unless they were requested. `language` is an ISO 639-1 code; "" until the
+    segment is part of a transcript.
     """
 
     start: float
@@ -30,6 +31,7 @@ class Segment:
     compression_ratio: float
     temperature: float
     words: list[Word] = field(default_factory=list)
+    language: str = ""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Segment":
@@ -39,13 +41,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The transcript of a recording. `duration` is in seconds, `language` an ISO 639-1 code.
+    """The transcript of a recording. `duration` is in seconds.
 
-    `task` is "transcribe", or "translate" for an English translation.
+    `language` is the ISO 639-1 code of the one spoken longest; None without speech. `task` is
+    "transcribe", or "translate" for an English translation.
     """
 
     text: str
-    language: str
+    language: str | None
     duration: float
     segments: list[Segment]
     task: str = "transcribe"
@@ -57,7 +60,15 @@ class Transcript:
     @classmethod
     def from_json(cls, data: str) -> "Transcript":
         values = json.loads(data)
-        values["segments"] = [Segment.from_dict(segment) for segment in values["segments"]]
+        # Older transcripts have one language for all segments, "auto" without speech.
+        language = None if values["language"] == "auto" else values["language"]
+        values |= {
+            "language": language,
+            "segments": [
+                Segment.from_dict({"language": language, **segment})
+                for segment in values["segments"]
+            ],
+        }
         return cls(**values)
 
 

@@ -162,6 +162,7 @@ def _render(transcript: Transcript, output: _Output) -> Response:
             del data["segments"]
         for segment in data.get("segments", ()):
             segment["seek"] = round(segment["start"] * 100)
+        data["language"] = data["language"] or ""  # OpenAI's is always text
     data["usage"] = {"type": "duration", "seconds": -int(-transcript.duration // 1)}
     return Response(json.dumps(data, ensure_ascii=False), mimetype="application/json")
 

@@ -47,9 +47,9 @@ class ResultKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Rendered:
-    """`data` is JSON in UTF-8, `language` the code of the spoken language."""
+    """`data` is JSON in UTF-8, `language` the code of the spoken language, if any was."""
 
-    language: str
+    language: str | None
     data: bytes
 
     @property

@@ -1,17 +1,19 @@
 """Decoding with whisper.cpp: from samples to segments, and out of repetition loops."""
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import _pywhispercpp as binding
-
 from whisper_service.audio import SAMPLE_RATE, seconds_of
 from whisper_service.errors import ServiceError
 from whisper_service.transcripts.transcript import Segment
+from whisper_service.whisper import language_detection
+from whisper_service.whisper.binding import binding
 from whisper_service.whisper.protocol import Transcribe, Transcribed
 from whisper_service.whisper.vad import Array
+from whisper_service.whisper.words import UNSPACED, TimedText, join_tokens, split
 
 # The encoder's positions: 50 for a second, 1500 for Whisper's full window of 30 seconds. Positions
 # beyond the audio cost time, but a margin of 64 made more errors. Products of vectors are fast for
@@ -22,8 +24,8 @@ POSITION_STEP = 64
 POSITION_MARGIN = 128
 # A chunk ends in speech. If Whisper stops before its last second, it has skipped some of it.
 SKIPPED_SECONDS = 1.0
-# Languages written without spaces, in which a word is a token.
-UNSPACED = {"ja", "lo", "my", "th", "yue", "zh"}
+# The probability of another language than the expected one from which on both are tried.
+OTHER_LANGUAGE = 0.5
 # Text that zlib shrinks by more than this repeats itself (openai/whisper's threshold).
 REPETITIVE = 2.4
 # Temperature and minimum positions of each attempt: the full window alone ends most loops.
@@ -36,14 +38,36 @@ def transcribe(context: Any, audio: Array, decode: Transcribe) -> Transcribed:  
     Where Whisper stops early, decoding starts again from there. Raises ServiceError when
     whisper.cpp fails.
     """
-    if decode.language == "auto":
-        decode = replace(decode, language=_detect_language(context, audio, decode))
+    if decode.language != "auto":
+        return _in_language(context, audio, decode, decode.language)
+    if not binding.whisper_is_multilingual(context):
+        return _in_language(context, audio, decode, "en")
+    if decode.expected is None:
+        return _in_language(context, audio, decode, _detect_language(context, audio, decode))
+    expected = _in_language(context, audio, decode, decode.expected)
+    found = language_detection.probabilities(context, decode.threads)
+    likely = max(found, key=lambda language: found[language])
+    if likely == decode.expected or found[likely] < OTHER_LANGUAGE:
+        return expected
+    other = _in_language(context, audio, decode, likely)
+    return max(expected, other, key=_log_probability)
 
+
+def _log_probability(answer: Transcribed) -> float:
+    """Return the mean log-probability of the tokens in an answer."""
+    tokens = sum(len(segment.tokens) for segment in answer.segments)
+    total = sum(segment.avg_logprob * len(segment.tokens) for segment in answer.segments)
+    return total / tokens if tokens else -math.inf
+
+
+def _in_language(context: Any, audio: Array, decode: Transcribe, language: str) -> Transcribed:  # noqa: ANN401
     def decode_from(start: float) -> list[dict[str, Any]]:
-        return _decode_window(context, audio[int(start * SAMPLE_RATE) :], decode)
+        breaks = [each - start for each in decode.breaks]
+        rest = replace(decode, language=language, breaks=breaks)
+        return _decode_window(context, audio[int(start * SAMPLE_RATE) :], rest)
 
     segments = decode_to_end(seconds_of(audio.size), decode_from)
-    return Transcribed(decode.language, [Segment.from_dict(each) for each in segments])
+    return Transcribed(language, [Segment.from_dict(each) for each in segments])
 
 
 def decode_to_end(
@@ -98,8 +122,6 @@ def _once() -> Callable[..., bool]:
 
 
 def _detect_language(context: Any, audio: Array, decode: Transcribe) -> str:  # noqa: ANN401
-    if not binding.whisper_is_multilingual(context):
-        return "en"
     parameters = _parameters(audio, replace(decode, language="en"))
     # audio_ctx takes effect when a run begins, and only then. This run begins and is aborted before
     # the encoder does anything: without it, detection would process 30 seconds.
@@ -134,13 +156,18 @@ def _parameters(audio: Array, decode: Transcribe, least_positions: int = 0) -> A
     parameters.n_threads = decode.threads
     parameters.translate = decode.options.translate
     parameters.initial_prompt = decode.options.prompt
-    parameters.token_timestamps = decode.options.word_timestamps
+    parameters.token_timestamps = _needs_words(decode)
+    parameters.suppress_nst = True
     parameters.no_context = True
     parameters.temperature_inc = 0.0  # no fallback but our own
     parameters.print_progress = False
     parameters.print_realtime = False
     parameters.print_timestamps = False
     return parameters
+
+
+def _needs_words(decode: Transcribe) -> bool:
+    return decode.options.word_timestamps or any(each > 0 for each in decode.breaks)
 
 
 def _segments(
@@ -151,56 +178,51 @@ def _segments(
     """Return the segments, after the compression ratio of all of their text."""
     count = binding.whisper_full_n_segments(context)
     raw = [binding.whisper_full_get_segment_text(context, number) for number in range(count)]
-    ratio = _compression_ratio(b"".join(raw))
-    segments = [_segment(context, number, text) for number, text in enumerate(raw)]
-    for segment in segments:
-        tokens = segment.pop("tokens")
-        segment["tokens"] = [token.id for token in tokens]
-        segment["avg_logprob"] = round(sum(each.plog for each in tokens) / max(1, len(tokens)), 4)
-        segment["compression_ratio"] = round(ratio, 4)
-        segment["temperature"] = temperature
-        if decode.options.word_timestamps:
-            segment["words"] = _words(context, tokens, decode.language in UNSPACED)
+    ratio = round(_compression_ratio(b"".join(raw)), 4)
+    segments = []
+    for number, text in enumerate(raw):
+        start = binding.whisper_full_get_segment_t0(context, number) / 100
+        end = binding.whisper_full_get_segment_t1(context, number) / 100
+        tokens = _text_tokens(context, number)
+        words = []
+        if _needs_words(decode):
+            words = join_tokens(context, tokens, unspaced=decode.language in UNSPACED)
+        whole = TimedText(text, start, end, tokens, words)
+        segments += [
+            {**_segment(part, decode), "temperature": temperature, "compression_ratio": ratio}
+            for part in split(whole, decode.breaks)
+        ]
     return ratio, segments
 
 
-def _segment(context: Any, number: int, raw: bytes) -> dict[str, Any]:  # noqa: ANN401
+def _text_tokens(context: Any, number: int) -> list[Any]:  # noqa: ANN401
+    """Return the tokens of a segment that are text.
+
+    Identifiers from the end of text upwards are control tokens and timestamps.
+    """
     tokens = (
         binding.whisper_full_get_token_data(context, number, position)
         for position in range(binding.whisper_full_n_tokens(context, number))
     )
-    return {
-        "start": binding.whisper_full_get_segment_t0(context, number) / 100,
-        "end": binding.whisper_full_get_segment_t1(context, number) / 100,
-        "text": raw.decode(errors="replace"),
-        # Identifiers from the end of text upwards are control tokens and timestamps, not words.
-        "tokens": [each for each in tokens if each.id < binding.whisper_token_eot(context)],
+    return [token for token in tokens if token.id < binding.whisper_token_eot(context)]
+
+
+def _segment(part: TimedText, decode: Transcribe) -> dict[str, Any]:
+    tokens = part.tokens
+    segment = {
+        "start": part.start,
+        "end": part.end,
+        "text": part.text.decode(errors="replace"),
+        "tokens": [token.id for token in tokens],
+        "avg_logprob": round(sum(token.plog for token in tokens) / max(1, len(tokens)), 4),
     }
-
-
-def _words(context: Any, tokens: list[Any], unspaced: bool) -> list[dict[str, Any]]:  # noqa: ANN401, FBT001
-    """Join tokens into words, which begin with a space in scripts that have any.
-
-    A token may be part of a letter.
-    """
-    words: list[tuple[bytes, float, float]] = []
-    for token in tokens:
-        text = binding.whisper_token_to_bytes(context, token.id)
-        begins = text.startswith(b" ") or (unspaced and words and _is_whole(words[-1][0]))
-        if words and not begins:
-            before, start, _ = words[-1]
-            words[-1] = (before + text, start, token.t1 / 100)
-        else:
-            words.append((text, token.t0 / 100, token.t1 / 100))
-    return [
-        {"text": stripped, "start": start, "end": end}
-        for text, start, end in words
-        if (stripped := text.decode(errors="replace").strip())
-    ]
-
-
-def _is_whole(text: bytes) -> bool:
-    return "\ufffd" not in text.decode(errors="replace")
+    if decode.options.word_timestamps:
+        segment["words"] = [
+            {"text": text, "start": word.start, "end": word.end}
+            for word in part.words
+            if (text := word.text.decode(errors="replace").strip())
+        ]
+    return segment
 
 
 def _compression_ratio(text: bytes) -> float:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,14 +38,14 @@ class EngineCrashed(Exception):
 class _Child:
     """A process with one model, and the connection to it."""
 
-    def __init__(self, model: Path) -> None:
-        self.model = _identity(model)
+    def __init__(self, model: Path, environment: Mapping[str, str]) -> None:
+        self.loaded = _identity(model), environment
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [*sandbox.command(LIMITS), *PROGRAM, str(theirs.fileno()), str(model.resolve())],
                 cwd=ROOT,
-                env={**os.environ, **_thread_limits()},
+                env={**os.environ, **_thread_limits(), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -138,11 +138,13 @@ class Engine:
     """One child process with one model in memory, for one thread.
 
     The process stays while the same model is asked for. Another model gets a new process, so that
-    the memory of the old one is certainly freed.
+    the memory of the old one is certainly freed. `environment` returns the variables that choose
+    how whisper.cpp computes; when they change, so does the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Callable[[], Mapping[str, str]] = dict) -> None:
         self.loads = 0
+        self._environment = environment
         self._child: _Child | None = None
         self._due = math.inf
 
@@ -183,10 +185,12 @@ class Engine:
         return child.kill() if child else None
 
     def _load(self, model: Path, wanted: Callable[[], bool]) -> _Child:
-        if self._child and self._child.model == _identity(model) and self._child.is_alive():
+        environment = self._environment()
+        wanted_one = _identity(model), environment
+        if self._child and self._child.loaded == wanted_one and self._child.is_alive():
             return self._child
         self.close()
-        self._child = _Child(model)
+        self._child = _Child(model, environment)
         self._child.wait_until_ready(wanted)
         self.loads += 1
         return self._child

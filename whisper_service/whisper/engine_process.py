@@ -5,7 +5,6 @@ can crash on a damaged model or recording; here it takes nothing else with it. T
 socket for the messages of protocol.py.
 """
 
-import ctypes
 import os
 import queue
 import socket
@@ -14,7 +13,6 @@ import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import _pywhispercpp as binding
 import numpy as np
 
 from whisper_service import sandbox
@@ -23,6 +21,7 @@ from whisper_service.errors import ServiceError
 from whisper_service.models import ggml
 from whisper_service.sandbox import Access
 from whisper_service.whisper import decoding, protocol, vad
+from whisper_service.whisper.binding import address, binding
 from whisper_service.whisper.protocol import (
     Answer,
     Failed,
@@ -73,20 +72,9 @@ def load(path: Path) -> Any:  # noqa: ANN401 - the binding has no types
     # from run to run with windows that are no multiple of 256.
     parameters.flash_attn = False
     context = binding.whisper_init_from_file_with_params(str(path), parameters)
-    if _is_null(context):
+    if address(context) is None:
         raise ServiceError("The model could not be loaded")
     return context
-
-
-def _is_null(wrapper: Any) -> bool:  # noqa: ANN401
-    """Return whether the binding wraps a null pointer, which it does as it wraps any other.
-
-    Behind a Python object's header pybind11 keeps a pointer to what it wraps: a structure with the
-    pointer to whisper.cpp's context. Every function of whisper.cpp would dereference it.
-    """
-    wrapped = ctypes.c_void_p.from_address(id(wrapper) + object.__basicsize__).value
-    assert wrapped
-    return ctypes.c_void_p.from_address(wrapped).value is None
 
 
 def _answer(context: Any, request: Request) -> Answer:  # noqa: ANN401

@@ -24,10 +24,15 @@ class FindSpeech:
 
 @dataclass(frozen=True)
 class Transcribe:
-    """`samples` are s16le at 16 kHz. `language` is an ISO 639-1 code or "auto"."""
+    """`samples` are s16le at 16 kHz; at the seconds in `breaks` a pause was left out of them.
+
+    `language` is an ISO 639-1 code or "auto"; with "auto", `expected` is the likely one, if any.
+    """
 
     samples: bytes
+    breaks: list[float]
     language: str
+    expected: str | None
     threads: int
     beam_size: int
     options: Options

@@ -1,0 +1,91 @@
+"""A library is used only if it is what was built here, whole, for this processor."""
+
+from pathlib import Path
+
+import pytest
+
+from whisper_service.config import EngineSettings
+from whisper_service.whisper.native import library
+
+NAME = "native-0123"
+AUTO = EngineSettings()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(library, "processor", lambda: NAME)
+    monkeypatch.setattr(library, "why_not", lambda: None)
+    library.cache_folder().mkdir()
+    return library.cache_folder()
+
+
+def placed(name: str = NAME, content: bytes = b"a library") -> Path:
+    made = library.cache_folder() / "made.so"
+    made.write_bytes(content)
+    return library.place(made, name)
+
+
+def test_what_was_placed_is_found() -> None:
+    assert library.find() is None
+    assert library.environment(AUTO) == {}
+    path = placed()
+    assert library.find() == path
+    assert library.environment(AUTO) == {"WHISPER_LIBRARY": str(path)}
+    assert library.environment(EngineSettings(native="off")) == {}
+    stored = library.environment(EngineSettings(weights="as stored"))
+    assert stored.keys() == {"WHISPER_LIBRARY", "WHISPER_ENCODER_TYPE", "WHISPER_DECODER_TYPE"}
+
+
+@pytest.mark.parametrize("content", [b"", b"a librar", b"another!!", b"a library of lies"])
+def test_one_that_has_changed_is_not(content: bytes) -> None:
+    placed().write_bytes(content)
+    assert library.find() is None
+
+
+def test_one_that_others_can_write_is_not() -> None:
+    path = placed()
+    path.chmod(0o666)
+    assert library.find() is None
+    path.chmod(0o644)
+    assert library.find() == path
+
+
+def test_one_of_another_version_or_processor_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = placed()
+    other = path.with_name(path.name.replace(library._version(), "0" * 12))
+    path.rename(other)
+    assert library.find() is None
+    other.rename(path)
+    assert library.find() == path
+    monkeypatch.setattr(library, "processor", lambda: "native-4567")
+    assert library.find() is None
+
+
+def test_a_new_one_replaces_older_ones_of_its_processor(cache: Path) -> None:
+    old, level = placed(), placed("x86-64-v3")
+    (cache / f"whisper-{'0' * 12}-{NAME}-00.so").touch()
+    new = placed(content=b"a newer library")
+    assert set(cache.iterdir()) == {new, level}
+    assert old != new
+
+
+def test_a_level_is_used_where_there_is_nothing_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    level = placed("x86-64-v3")
+    monkeypatch.setattr(library, "features", lambda: library.LEVELS["x86-64-v3"])
+    assert library.find() == level
+    own = placed()
+    assert library.find() == own
+    own.unlink()
+    monkeypatch.setattr(library, "features", lambda: {"sse2"})
+    assert library.find() is None
+
+
+def test_levels_are_told_from_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = library.LEVELS["x86-64-v3"] | library.LEVELS["x86-64-v4"]
+    monkeypatch.setattr(library, "features", lambda: both)
+    assert library.levels() == ["x86-64-v4", "x86-64-v3"]
+
+
+def test_the_installed_wheel_is_known() -> None:
+    assert library.replaced_name().startswith("libwhisper-")

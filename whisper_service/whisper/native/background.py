@@ -1,0 +1,78 @@
+"""Building the library while the service runs, in a process of its own that gives way to all."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+from whisper_service.whisper.native import library
+from whisper_service.whisper.native.build import ROOT
+
+COMMAND = [sys.executable, str(ROOT / "app.py"), "native", "--background"]
+
+logger = logging.getLogger(__name__)
+
+
+class BackgroundBuild:
+    """Runs `app.py native`, if there is need for it, from `start` to `stop`."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="native build", daemon=True)
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the build with all its processes. What it has made so far is lost."""
+        with self._lock:
+            self._stopped.set()
+            if self._process:
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+        self._thread.join()
+
+    def _run(self) -> None:
+        if not is_needed():
+            return
+        with self._lock:
+            if self._stopped.is_set():
+                return
+            self._process = self._launch()
+        logger.info("Building an engine for this processor; the prebuilt one works meanwhile")
+        assert self._process.stdout
+        lines = self._process.stdout.read().splitlines()
+        code = self._process.wait()
+        if self._stopped.is_set():
+            return
+        said = lines[-1].removeprefix("error: ") if lines else f"ended with {code}"
+        if code:
+            logger.warning("No engine was built, the prebuilt one stays: %s", said)
+        else:
+            logger.info("%s", said)
+
+    def _launch(self) -> "subprocess.Popen[str]":
+        # Its input ends when the service does, however that happens, and it ends with its input.
+        return subprocess.Popen(
+            COMMAND,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+
+
+def is_needed() -> bool:
+    """Return whether a library should be built; say once in the log why not, where it cannot be."""
+    if reason := library.why_not():
+        logger.info("The prebuilt engine is used: %s", reason)
+        return False
+    name = library.processor()
+    return library.find_for(name) is None and not library.rejection(name).exists()
