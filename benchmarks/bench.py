@@ -200,9 +200,10 @@ def _run(bench: Bench, only: set[str]) -> None:
 
 def _run_limits(url: str, folder: Path, asked: argparse.Namespace) -> None:
     models, model, pairs = asked.models, asked.model, asked.pairs
+    path = models / f"{model}.bin"
     print("\n| what | ratio | this | that | goal |\n" + "| --- " * 5 + "|", flush=True)
     for name, measure in {
-        "overhead": lambda: limits.overhead(url, models, model, folder, pairs),
+        "overhead": lambda: limits.overhead(url, asked.native, path, folder, pairs),
         "beside": lambda: limits.beside(url, model, folder, pairs),
         "polls": lambda: limits.polls(url, model, folder, pairs),
         "memory": lambda: resources.memory(models, model, folder),

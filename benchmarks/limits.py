@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,11 +17,13 @@ from benchmarks import recordings
 from benchmarks.recordings import Recording
 from benchmarks.report import print_ratio
 from benchmarks.service import Client
+from whisper_service.config import EngineSettings
 from whisper_service.files import transcoding
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import Run
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.whisper.engine import Engine
+from whisper_service.whisper.native import library
 
 HOUR = 3600
 POLL_SECONDS = 5
@@ -35,20 +38,23 @@ server.run()
 """
 
 
-def overhead(url: str, models: Path, model: str, folder: Path, pairs: int) -> None:
-    """Time jobs from POST to `completed`, against engines that get the same WAV directly."""
+def overhead(url: str, native: str, path: Path, folder: Path, pairs: int) -> None:
+    """Time jobs from POST to `completed`, against engines that get the same WAV directly.
+
+    `native` is the setting of the service, `path` that of the model.
+    """
     recording = recordings.dense(folder)
     user = Client(url, "overhead")
     file = user.upload(recording.path)
-    path = models / f"{model}.bin"
-    engines = [Engine() for _ in range(os.cpu_count() or 1)]
+    environment = partial(library.environment, EngineSettings(native))
+    engines = [Engine(environment) for _ in range(os.cpu_count() or 1)]
     try:
         _engines_alone(engines, path, recording)
-        user.transcribe(file, model)
+        user.transcribe(file, path.stem)
         rows = []
         for _ in range(pairs):
             alone = _engines_alone(engines, path, recording)
-            rows.append((user.transcribe(file, model)[0], alone))
+            rows.append((user.transcribe(file, path.stem)[0], alone))
     finally:
         for engine in engines:
             engine.close()

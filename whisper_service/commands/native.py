@@ -41,29 +41,33 @@ def run(settings: Config, level: str | None = None, *, background: bool = False)
     with _locked() as folder:
         if library.find_for(name):
             say("The engine is already built for this processor")
-            return
-        made = build.build(folder, level or "native", say)
-        if level:
-            said = f"Built for {level}"
+        elif level:
+            library.place(build.build(folder, level, say), name)
+            say(f"Built for {level}")
         else:
-            factor = _try(settings, made, name)
-            said = f"Built for this processor, the engine is {factor:.2f} times as fast"
-        library.place(made, name)
-    say(said)
+            model = _smallest_model(settings.models.path, background=background)
+            made = build.build(folder, "native", say)
+            factor = _try(made, name, model)
+            library.place(made, name)
+            say(f"Built for this processor, the engine is {factor:.2f} times as fast")
 
 
-def _try(settings: Config, made: Path, name: str) -> float:
+def _try(made: Path, name: str, model: Path) -> float:
     try:
-        return native_trial.gain(_smallest_model(settings), made)
+        return native_trial.gain(model, made)
     except native_trial.NoBetterError as error:
         library.rejection(name).write_text(f"{error}\n")
         raise
 
 
-def _smallest_model(settings: Config) -> Path:
-    settings.models.path.mkdir(parents=True, exist_ok=True)
-    fetch.fetch_starter(settings.models.path)
-    models = catalog.available(settings.models.path)
+def _smallest_model(folder: Path, *, background: bool) -> Path:
+    """Return the model to try the library with; in the background none is downloaded for that."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not background:
+        fetch.fetch_starter(folder)
+    models = catalog.available(folder)
+    if not models:
+        raise CommandError("There is no model yet to try it with")
     return min(models, key=lambda model: model.size).path
 
 

@@ -11,6 +11,7 @@ from whisper_service.errors import ServiceError
 from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper import language_detection
 from whisper_service.whisper.binding import binding
+from whisper_service.whisper.mel import log_mel
 from whisper_service.whisper.protocol import Transcribe, Transcribed
 from whisper_service.whisper.vad import Array
 from whisper_service.whisper.words import UNSPACED, TimedText, join_tokens, split
@@ -20,6 +21,7 @@ from whisper_service.whisper.words import UNSPACED, TimedText, join_tokens, spli
 # multiples of 64.
 POSITIONS_PER_SECOND = 50
 POSITIONS = 1500
+FRAMES_PER_POSITION = 2
 POSITION_STEP = 64
 POSITION_MARGIN = 128
 # A chunk ends in speech. If Whisper stops before its last second, it has skipped some of it.
@@ -135,6 +137,14 @@ def _detect_language(context: Any, audio: Array, decode: Transcribe) -> str:  # 
 
 
 def _run(context: Any, parameters: Any, audio: Array) -> None:  # noqa: ANN401
+    # Without samples whisper.cpp takes the spectrogram that it is given. Times of words are found
+    # in the samples.
+    if not parameters.token_timestamps:
+        bands = binding.whisper_model_n_mels(context)
+        frames = FRAMES_PER_POSITION * parameters.audio_ctx
+        binding.whisper_set_mel(context, log_mel(audio, bands, frames), frames, bands)
+        parameters.duration_ms = int(1000 * seconds_of(audio.size))
+        audio = audio[:0]
     if binding.whisper_full(context, parameters, audio, audio.size) != 0:
         raise ServiceError("The recording could not be transcribed")
 

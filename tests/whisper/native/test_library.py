@@ -1,5 +1,6 @@
 """A library is used only if it is what was built here, whole, for this processor."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,12 +63,12 @@ def test_one_of_another_version_or_processor_is_not(monkeypatch: pytest.MonkeyPa
     assert library.find() is None
 
 
-def test_a_new_one_replaces_older_ones_of_its_processor(cache: Path) -> None:
-    old, level = placed(), placed("x86-64-v3")
-    (cache / f"whisper-{'0' * 12}-{NAME}-00.so").touch()
-    new = placed(content=b"a newer library")
-    assert set(cache.iterdir()) == {new, level}
-    assert old != new
+def test_the_oldest_are_removed(cache: Path) -> None:
+    made = []
+    for number in range(library.MOST_KEPT + 2):
+        made.append(placed(content=b"%d" % number))
+        os.utime(made[-1], (number, number))
+    assert set(cache.iterdir()) == set(made[2:])
 
 
 def test_a_level_is_used_where_there_is_nothing_better(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,9 @@ class BackgroundBuild:
         logger.info("Building an engine for this processor; the prebuilt one works meanwhile")
         assert self._process.stdout
         lines = self._process.stdout.read().splitlines()
+        for line in lines:
+            if "is left out" in line:
+                logger.warning("%s", line)
         code = self._process.wait()
         if self._stopped.is_set():
             return

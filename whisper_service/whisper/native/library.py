@@ -22,6 +22,7 @@ PATCHES = Path(__file__).with_name("patches")
 # Where an image or a package may bring libraries; the cache comes first.
 SHIPPED = Path(__file__).with_name("shipped")
 CPU_INFO = Path("/proc/cpuinfo")
+MOST_KEPT = 12
 OLDEST_GLIBC = (2, 28)
 # What the levels of x86-64 require (x86-64 psABI, "Micro-Architecture Levels"), as Linux names it.
 LEVELS = {
@@ -64,6 +65,7 @@ def find_for(name: str) -> Path | None:
     return next((path for path in paths if _is_intact(path)), None)
 
 
+@cache
 def why_not() -> str | None:
     """Return why no library can be built or used on this machine, or None if one can."""
     libc, version = platform.libc_ver()
@@ -77,14 +79,15 @@ def why_not() -> str | None:
 
 
 def place(library: Path, name: str) -> Path:
-    """Put a library for a processor into the cache, and remove what it replaces there."""
+    """Put a library for a processor into the cache, and remove the oldest there."""
     folder = cache_folder()
     library.chmod(0o644)
     target = folder / f"{stem(name)}-{_digest(library)}.so"
     library.replace(target)
-    for other in folder.glob("whisper-*"):
-        if other != target and (other.match(f"{stem(name)}-*") or not other.match(f"{stem('*')}*")):
-            other.unlink(missing_ok=True)
+    # Services of other versions use the same cache.
+    kept = sorted(folder.glob("whisper-*"), key=lambda path: path.stat().st_mtime)
+    for old in kept[:-MOST_KEPT]:
+        old.unlink(missing_ok=True)
     return target
 
 
