@@ -29,7 +29,7 @@ LONGEST_LIFE = 2.0 if FULL else 1.2
 LONGEST_START = 1.0
 GONE_SECONDS = 3
 # Three chunks a job, each of which takes a moment, and less time between kills than a job takes.
-JOB_SECONDS, CHUNK_SECONDS, LONGEST_WORK = 30, 0.1, 0.5
+JOB_SECONDS, CHUNK_SECONDS, LONGEST_WORK = 30, 0.2, 1.0
 
 
 def live(client: Client, random: Random, promises: Promises) -> None:
