@@ -13,7 +13,7 @@ from whisper_service.whisper.options import Options
 from whisper_service.whisper.protocol import Transcribe, Transcribed
 
 RECORDINGS = (RECORDING, RECORDING.with_name("austen.wav"))
-ROUNDS = 4
+ROUNDS = 3
 SECONDS = 300
 
 
