@@ -81,7 +81,7 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class DecodeSettings:
-    chunk_seconds: int = integer(14, 5, 27)
+    chunk_seconds: int = integer(17, 5, 27)
     beam_size: int = integer(1, 1, 8)
 
 

@@ -173,7 +173,7 @@ def test_what_was_made_before_is_answered_at_once_and_paid(service: Service) -> 
 
 def test_a_crash_keeps_the_chunks_that_were_done(service: Service, tmp_path: Path) -> None:
     talk = tmp_path / "talk.mp3"
-    run_ffmpeg("-stream_loop", "2", "-i", DATA / "jfk.wav", "-b:a", "64k", talk)
+    run_ffmpeg("-stream_loop", "3", "-i", DATA / "jfk.wav", "-b:a", "64k", talk)
     ann = service.register()
     (uuid,) = submit(service, ann, talk)
     crashes = iter([None, EngineCrashed("-11")])

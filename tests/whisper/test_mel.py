@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from tests.support.paths import DATA
-from tests.support.speech import WORDS
 from whisper_service.whisper.binding import binding, logits
 from whisper_service.whisper.engine_process import load
 from whisper_service.whisper.mel import HOP, log_mel
@@ -25,9 +24,8 @@ def first_logits(context: object) -> np.ndarray:
     return np.array(logits(context)[: binding.whisper_n_vocab(context)])
 
 
-@pytest.mark.parametrize("name", sorted(WORDS))
-def test_the_model_hears_the_same_in_both(context: object, name: str) -> None:
-    with wave.open(str(DATA / name)) as file:
+def test_the_model_hears_the_same_in_both(context: object) -> None:
+    with wave.open(str(DATA / "austen-0880.wav")) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     audio = samples.astype(np.float32) / 32_768
     assert binding.whisper_pcm_to_mel(context, audio, audio.size, 2) == 0

@@ -101,7 +101,7 @@ class Run:
         self._waiting: list[Task] = []
         self._under_way = 0
         self._planned: list[Chunk] = []
-        self.speech_samples = 0  # of all chunks, once they are planned
+        self.speech_samples = 0  # of all chunks with their pauses, once they are planned
         self._done_samples = 0
         self._resumed_samples = 0
         self._spoken_samples: Counter[str] = Counter()
@@ -173,7 +173,7 @@ class Run:
     def _keep(self, chunk: Chunk, answer: Transcribed) -> None:
         """Record the answer for a chunk. The text grows as far as it has no gap."""
         self._answers[chunk] = answer
-        self._done_samples += chunk.samples
+        self._done_samples += chunk.stop - chunk.start
         if answer.segments:
             self._spoken_samples[answer.language] += chunk.samples
         before = len(self._texts)
@@ -192,13 +192,13 @@ class Run:
             probabilities.extend(block)
         self._probabilities.clear()
         self._planned = plan(probabilities, self.job.samples, self._chunk_seconds)
-        self.speech_samples = sum(chunk.samples for chunk in self._planned)
+        self.speech_samples = sum(chunk.stop - chunk.start for chunk in self._planned)
         self._waiting = [
             Task(TRANSCRIBE, chunk) for chunk in self._planned if chunk not in self._saved
         ]
         for chunk in self._planned:
             if chunk in self._saved:
-                self._resumed_samples += chunk.samples
+                self._resumed_samples += chunk.stop - chunk.start
                 self._keep(chunk, self._saved[chunk])
         if self.language != "auto":
             self._release()

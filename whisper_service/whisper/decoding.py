@@ -26,6 +26,9 @@ POSITION_STEP = 64
 POSITION_MARGIN = 128
 # A chunk ends in speech. If Whisper stops before its last second, it has skipped some of it.
 SKIPPED_SECONDS = 1.0
+# What is less likely is no speech: a single word that Whisper puts into music or noise has -3.5 here,
+# speech in a loud place about -1.
+LEAST_LOGPROB = -2.0
 # The probability of another language than the expected one from which on both are tried.
 OTHER_LANGUAGE = 0.5
 # Text that zlib shrinks by more than this repeats itself (openai/whisper's threshold).
@@ -68,8 +71,9 @@ def _in_language(context: Any, audio: Array, decode: Transcribe, language: str) 
         rest = replace(decode, language=language, breaks=breaks)
         return _decode_window(context, audio[int(start * SAMPLE_RATE) :], rest)
 
-    segments = decode_to_end(seconds_of(audio.size), decode_from)
-    return Transcribed(language, [Segment.from_dict(each) for each in segments])
+    found = decode_to_end(seconds_of(audio.size), decode_from)
+    segments = [Segment.from_dict(each) for each in found if each["avg_logprob"] >= LEAST_LOGPROB]
+    return Transcribed(language, segments)
 
 
 def decode_to_end(
