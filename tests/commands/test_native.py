@@ -2,13 +2,18 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.support.harness import seeded
 from tests.support.paths import ROOT
 from whisper_service.commands import native, native_trial
 from whisper_service.config import Config
@@ -157,19 +162,35 @@ def test_without_a_cache_nothing_is_built(
     assert built == []
 
 
-@pytest.mark.skipif(
+needs_minutes = pytest.mark.skipif(
     not os.environ.get("TEST_NATIVE_BUILD"), reason="takes minutes; run by `make test-native`"
 )
-def test_the_real_build(settings: Config, cache: Path) -> None:
-    environ = {**os.environ, "WHISPER_SERVICE_MODELS_PATH": str(settings.models.path)}
+KILLS = int(os.environ.get("TEST_NATIVE_KILLS", "20"))
 
-    def run() -> str:
-        command = [sys.executable, str(ROOT / "app.py"), "native"]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stderr
 
-    said = run()
+def launch(models: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), "native"],
+        env={**os.environ, "WHISPER_SERVICE_MODELS_PATH": str(models)},
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+
+def hear(model: Path, environment: dict[str, str]) -> list[str]:
+    engine = Engine(lambda: environment)
+    try:
+        return native_trial._measure(engine, model)[1]
+    finally:
+        engine.close()
+
+
+@needs_minutes
+def test_the_real_build(settings: Config, cache: Path, tiny_en_model: Path) -> None:
+    building = launch(settings.models.path)
+    said = building.communicate()[1]
+    assert building.returncode == 0, said
     factor = re.search(r"the engine is (\S+) times as fast", said)
     assert factor
     assert float(factor[1]) > 1
@@ -177,4 +198,30 @@ def test_the_real_build(settings: Config, cache: Path) -> None:
     found = library.find()
     assert found
     assert left(cache) == {found.name}
-    assert "already built" in run()
+    assert "already built" in launch(settings.models.path).communicate()[1]
+    # More threads than cores: without a barrier that yields, this would take minutes.
+    environment = {"WHISPER_LIBRARY": str(found)}
+    started = time.monotonic()
+    alone = hear(tiny_en_model, environment)
+    seconds = time.monotonic() - started
+    with ThreadPoolExecutor() as pool:
+        heard = list(pool.map(hear, [tiny_en_model] * 2, [environment] * 2))
+    assert heard == [alone] * 2
+    assert time.monotonic() - started < 10 * seconds
+
+
+@needs_minutes
+def test_a_killed_build_leaves_an_engine_that_works(
+    settings: Config, cache: Path, tiny_en_model: Path
+) -> None:
+    random = seeded()
+    for _ in range(KILLS):
+        building = launch(settings.models.path)
+        with suppress(subprocess.TimeoutExpired):
+            building.communicate(timeout=random.uniform(0, 200))
+        with suppress(ProcessLookupError):
+            os.killpg(building.pid, signal.SIGKILL)
+        building.communicate()
+        found = library.find()
+        assert hear(tiny_en_model, {"WHISPER_LIBRARY": str(found)} if found else {})
+    assert len(list(cache.glob("build-*"))) <= 1

@@ -50,7 +50,7 @@ def find_speech(run: Run) -> None:
 
 def answer(task: Task, text: str, language: str = "en") -> Transcribed:
     end = task.seconds + 5  # Whisper's last cue may well end behind what it was given
-    return Transcribed(language, [segment(0.5, end, text)])
+    return Transcribed(language, [segment(0.5, end, text, language)])
 
 
 def test_speech_is_looked_for_in_blocks_at_once() -> None:

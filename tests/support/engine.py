@@ -10,8 +10,8 @@ from whisper_service.whisper.protocol import Answer, FindSpeech, Request, Speech
 from whisper_service.whisper.vad import LEAD
 
 
-def segment(start: float, end: float, text: str) -> Segment:
-    return Segment(start, end, text, [1, 2], -0.25, 1.0, 0.0)
+def segment(start: float, end: float, text: str, language: str = "en") -> Segment:
+    return Segment(start, end, text, [1, 2], -0.25, 1.0, 0.0, language=language)
 
 
 class FakeEngine:
@@ -33,7 +33,10 @@ class FakeEngine:
         self.act()
         heard = "en" if request.language == "auto" else request.language
         middle, end = length / 32_000, length / 16_000
-        parts = [segment(0.0, middle, " Hello"), segment(middle, end, " world.")]
+        parts = [
+            segment(0.0, middle, " Hello", heard),
+            segment(middle, end, " world.", heard),
+        ]
         return Transcribed(heard, parts)
 
     def close(self) -> None:

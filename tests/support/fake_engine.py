@@ -55,7 +55,9 @@ def answer(request: Request) -> Answer:
     POISONS.get(length, lambda: None)()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
     language = "en" if request.language == "auto" else request.language
-    segment = Segment(0.0, length / 16_000, " Hello world.", [1, 2], -0.25, 1.0, 0.0)
+    segment = Segment(
+        0.0, length / 16_000, " Hello world.", [1, 2], -0.25, 1.0, 0.0, language=language
+    )
     return Transcribed(language, [segment])
 
 

@@ -9,7 +9,9 @@ from whisper_service.transcripts.transcript import Segment, Transcript
 
 
 def transcript(text: str, segments: int = 1) -> Transcript:
-    parts = [Segment(n, n + 1, text, [1, 2], -0.25, 1.0, 0.0) for n in range(segments)]
+    parts = [
+        Segment(n, n + 1, text, [1, 2], -0.25, 1.0, 0.0, language="en") for n in range(segments)
+    ]
     return Transcript(" ".join([text] * segments), "en", float(segments), parts)
 
 

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import srt
 import webvtt
 
@@ -9,8 +7,8 @@ from whisper_service.transcripts.cues import Layout
 from whisper_service.transcripts.transcript import Transcript, tidy
 
 PARTS = [
-    replace(segment(0.0, 3.5, "First segment text."), language="en"),
-    replace(segment(3.5, 8.2, "Second segment text."), language="en"),
+    segment(0.0, 3.5, "First segment text."),
+    segment(3.5, 8.2, "Second segment text."),
 ]
 TRANSCRIPT = Transcript("First segment text. Second segment text.", "en", 8.25, PARTS)
 PLAIN = Layout()

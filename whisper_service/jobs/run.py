@@ -3,7 +3,7 @@
 import time
 import wave
 from array import array
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -104,7 +104,7 @@ class Run:
         self.speech_samples = 0  # of all chunks with their pauses, once they are planned
         self._done_samples = 0
         self._resumed_samples = 0
-        self._spoken_samples: Counter[str] = Counter()
+        self._spoken_seconds: defaultdict[str, float] = defaultdict(float)
         self._texts: list[str] = []  # of the chunks from the first one on without a gap
         self._text = ""
         self._begun = time.monotonic()
@@ -156,7 +156,7 @@ class Run:
         """Return the segments of all chunks, with times from the recording's start."""
         duration = seconds_of(self.job.samples)
         parts = [
-            _in_recording(segment, chunk, answer.language)
+            _in_recording(segment, chunk)
             for chunk, answer in sorted(self._answers.items(), key=itemgetter(0))
             for segment in answer.segments
         ]
@@ -167,15 +167,15 @@ class Run:
     @property
     def spoken(self) -> str | None:
         """The language spoken longest so far; None before anything was spoken."""
-        longest = self._spoken_samples.most_common(1)
-        return longest[0][0] if longest else None
+        spoken = self._spoken_seconds
+        return max(spoken, key=lambda language: spoken[language], default=None)
 
     def _keep(self, chunk: Chunk, answer: Transcribed) -> None:
         """Record the answer for a chunk. The text grows as far as it has no gap."""
         self._answers[chunk] = answer
         self._done_samples += chunk.stop - chunk.start
-        if answer.segments:
-            self._spoken_samples[answer.language] += chunk.samples
+        for segment in answer.segments:
+            self._spoken_seconds[segment.language] += segment.end - segment.start
         before = len(self._texts)
         for following in islice(self._planned, before, None):
             if following not in self._answers:
@@ -223,7 +223,7 @@ def read_samples(wav: Path, start: int, stop: int) -> bytes:
     return bytes(2 * (first - start)) + samples + bytes(2 * (stop - first) - len(samples))
 
 
-def _in_recording(segment: Segment, chunk: Chunk, language: str) -> Segment:
+def _in_recording(segment: Segment, chunk: Chunk) -> Segment:
     """Return a segment with times from the recording's start, within one part of its chunk."""
     place = chunk.place((segment.start + segment.end) / 2)
     start, end = (
@@ -234,4 +234,4 @@ def _in_recording(segment: Segment, chunk: Chunk, language: str) -> Segment:
         Word(word.text, word.start + place.offset, word.end + place.offset)
         for word in segment.words
     ]
-    return replace(segment, start=start, end=end, words=words, language=language)
+    return replace(segment, start=start, end=end, words=words)

@@ -19,8 +19,7 @@ class Word:
 class Segment:
     """A stretch of speech. Times are seconds from the start of the recording.
 
-    `words` is empty unless they were requested. `language` is an ISO 639-1 code; "" until the
-    segment is part of a transcript.
+    `words` is empty unless they were requested. `language` is an ISO 639-1 code.
     """
 
     start: float

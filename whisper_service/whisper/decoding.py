@@ -1,6 +1,5 @@
 """Decoding with whisper.cpp: from samples to segments, and out of repetition loops."""
 
-import math
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from whisper_service.errors import ServiceError
 from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper import language_detection
 from whisper_service.whisper.binding import binding
+from whisper_service.whisper.language_detection import in_their_languages, likelier
 from whisper_service.whisper.mel import log_mel
 from whisper_service.whisper.protocol import Transcribe, Transcribed
 from whisper_service.whisper.vad import Array
@@ -26,7 +26,7 @@ POSITION_STEP = 64
 POSITION_MARGIN = 128
 # A chunk ends in speech. If Whisper stops before its last second, it has skipped some of it.
 SKIPPED_SECONDS = 1.0
-# What is less likely is no speech: a single word that Whisper puts into music or noise has -3.5 here,
+# What is less likely is no speech: a word that Whisper puts into music has -3.5 here,
 # speech in a loud place about -1.
 LEAST_LOGPROB = -2.0
 # The probability of another language than the expected one from which on both are tried.
@@ -40,40 +40,49 @@ ATTEMPTS = ((0.0, 0), (0.0, POSITIONS), (0.4, POSITIONS), (0.8, POSITIONS))
 def transcribe(context: Any, audio: Array, decode: Transcribe) -> Transcribed:  # noqa: ANN401
     """Transcribe up to 30 seconds that end in speech.
 
-    Where Whisper stops early, decoding starts again from there. Raises ServiceError when
-    whisper.cpp fails.
+    Where Whisper stops early, decoding starts again from there. With the language "auto" what does
+    not fit the expected one is in its own. Raises ServiceError when whisper.cpp fails.
     """
-    if decode.language != "auto":
-        return _in_language(context, audio, decode, decode.language)
-    if not binding.whisper_is_multilingual(context):
-        return _in_language(context, audio, decode, "en")
-    if decode.expected is None:
-        return _in_language(context, audio, decode, _detect_language(context, audio, decode))
-    expected = _in_language(context, audio, decode, decode.expected)
-    found = language_detection.probabilities(context, decode.threads)
-    likely = max(found, key=lambda language: found[language])
-    if likely == decode.expected or found[likely] < OTHER_LANGUAGE:
-        return expected
-    other = _in_language(context, audio, decode, likely)
-    return max(expected, other, key=_log_probability)
 
-
-def _log_probability(answer: Transcribed) -> float:
-    """Return the mean log-probability of the tokens in an answer."""
-    tokens = sum(len(segment.tokens) for segment in answer.segments)
-    total = sum(segment.avg_logprob * len(segment.tokens) for segment in answer.segments)
-    return total / tokens if tokens else -math.inf
-
-
-def _in_language(context: Any, audio: Array, decode: Transcribe, language: str) -> Transcribed:  # noqa: ANN401
-    def decode_from(start: float) -> list[dict[str, Any]]:
+    def decode_in(language: str, start: float, end: float) -> list[Segment]:
         breaks = [each - start for each in decode.breaks]
-        rest = replace(decode, language=language, breaks=breaks)
+        part = audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]
+        return _decode(context, part, replace(decode, language=language, breaks=breaks))
+
+    seconds = seconds_of(audio.size)
+    if decode.language != "auto":
+        return Transcribed(decode.language, decode_in(decode.language, 0, seconds))
+    if not binding.whisper_is_multilingual(context):
+        return Transcribed("en", decode_in("en", 0, seconds))
+
+    def detect(start: float, end: float) -> str:
+        part = audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]
+        return _detect_language(context, part, decode)
+
+    language = decode.expected or detect(0, seconds)
+    segments = decode_in(language, 0, seconds)
+    if decode.expected:
+        found = language_detection.probabilities(context, decode.threads)
+        likely = max(found, key=lambda code: found[code])
+        if likely != language and found[likely] >= OTHER_LANGUAGE:
+            segments = likelier(segments, decode_in(likely, 0, seconds))
+    segments = in_their_languages(segments, detect, decode_in)
+    return Transcribed(segments[0].language if segments else language, segments)
+
+
+def _decode(context: Any, audio: Array, decode: Transcribe) -> list[Segment]:  # noqa: ANN401
+    """Decode samples in the language that is given, to their end."""
+
+    def decode_from(start: float) -> list[dict[str, Any]]:
+        rest = replace(decode, breaks=[each - start for each in decode.breaks])
         return _decode_window(context, audio[int(start * SAMPLE_RATE) :], rest)
 
     found = decode_to_end(seconds_of(audio.size), decode_from)
-    segments = [Segment.from_dict(each) for each in found if each["avg_logprob"] >= LEAST_LOGPROB]
-    return Transcribed(language, segments)
+    return [
+        Segment.from_dict({**each, "language": decode.language})
+        for each in found
+        if each["avg_logprob"] >= LEAST_LOGPROB
+    ]
 
 
 def decode_to_end(

@@ -52,15 +52,22 @@ class SpeechFound:
 
 @dataclass(frozen=True)
 class Transcribed:
-    """`language` is the one that was spoken; times count from the first sample."""
+    """`language` is the one that was spoken, if segments have no other.
+
+    Times count from the first sample.
+    """
 
     language: str
     segments: list[Segment]
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Transcribed":
-        segments = [Segment.from_dict(segment) for segment in values["segments"]]
-        return cls(values["language"], segments)
+        language = values["language"]
+        segments = [
+            Segment.from_dict({**segment, "language": segment.get("language") or language})
+            for segment in values["segments"]
+        ]
+        return cls(language, segments)
 
 
 @dataclass(frozen=True)
