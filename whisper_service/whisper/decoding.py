@@ -1,6 +1,5 @@
 """Decoding with whisper.cpp: from samples to segments, and out of repetition loops."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,8 +12,8 @@ from whisper_service.whisper.binding import binding
 from whisper_service.whisper.language_detection import in_their_languages, likelier
 from whisper_service.whisper.mel import log_mel
 from whisper_service.whisper.protocol import Transcribe, Transcribed
+from whisper_service.whisper.segments import needs_words, read_segments
 from whisper_service.whisper.vad import Array
-from whisper_service.whisper.words import UNSPACED, TimedText, join_tokens, split
 
 # The encoder's positions: 50 for a second, 1500 for Whisper's full window of 30 seconds. Positions
 # beyond the audio cost time, but a margin of 64 made more errors. Products of vectors are fast for
@@ -124,7 +123,7 @@ def _decode_window(context: Any, audio: Array, decode: Transcribe) -> list[dict[
         # which costs as much as the first and invents text.
         binding.assign_encoder_begin_callback(parameters, _once())
         _run(context, parameters, audio)
-        tries.append(_segments(context, parameters.temperature, decode))
+        tries.append(read_segments(context, parameters.temperature, decode))
         if tries[-1][0] <= REPETITIVE:
             break
     return min(tries, key=lambda item: item[0])[1]
@@ -179,7 +178,7 @@ def _parameters(audio: Array, decode: Transcribe, least_positions: int = 0) -> A
     parameters.n_threads = decode.threads
     parameters.translate = decode.options.translate
     parameters.initial_prompt = decode.options.prompt
-    parameters.token_timestamps = _needs_words(decode)
+    parameters.token_timestamps = needs_words(decode)
     parameters.suppress_nst = True
     parameters.no_context = True
     parameters.temperature_inc = 0.0  # no fallback but our own
@@ -187,66 +186,3 @@ def _parameters(audio: Array, decode: Transcribe, least_positions: int = 0) -> A
     parameters.print_realtime = False
     parameters.print_timestamps = False
     return parameters
-
-
-def _needs_words(decode: Transcribe) -> bool:
-    return decode.options.word_timestamps or any(each > 0 for each in decode.breaks)
-
-
-def _segments(
-    context: Any,  # noqa: ANN401
-    temperature: float,
-    decode: Transcribe,
-) -> tuple[float, list[dict[str, Any]]]:
-    """Return the segments, after the compression ratio of all of their text."""
-    count = binding.whisper_full_n_segments(context)
-    raw = [binding.whisper_full_get_segment_text(context, number) for number in range(count)]
-    ratio = round(_compression_ratio(b"".join(raw)), 4)
-    segments = []
-    for number, text in enumerate(raw):
-        start = binding.whisper_full_get_segment_t0(context, number) / 100
-        end = binding.whisper_full_get_segment_t1(context, number) / 100
-        tokens = _text_tokens(context, number)
-        words = []
-        if _needs_words(decode):
-            words = join_tokens(context, tokens, unspaced=decode.language in UNSPACED)
-        whole = TimedText(text, start, end, tokens, words)
-        segments += [
-            {**_segment(part, decode), "temperature": temperature, "compression_ratio": ratio}
-            for part in split(whole, decode.breaks)
-        ]
-    return ratio, segments
-
-
-def _text_tokens(context: Any, number: int) -> list[Any]:  # noqa: ANN401
-    """Return the tokens of a segment that are text.
-
-    Identifiers from the end of text upwards are control tokens and timestamps.
-    """
-    tokens = (
-        binding.whisper_full_get_token_data(context, number, position)
-        for position in range(binding.whisper_full_n_tokens(context, number))
-    )
-    return [token for token in tokens if token.id < binding.whisper_token_eot(context)]
-
-
-def _segment(part: TimedText, decode: Transcribe) -> dict[str, Any]:
-    tokens = part.tokens
-    segment = {
-        "start": part.start,
-        "end": part.end,
-        "text": part.text.decode(errors="replace"),
-        "tokens": [token.id for token in tokens],
-        "avg_logprob": round(sum(token.plog for token in tokens) / max(1, len(tokens)), 4),
-    }
-    if decode.options.word_timestamps:
-        segment["words"] = [
-            {"text": text, "start": word.start, "end": word.end}
-            for word in part.words
-            if (text := word.text.decode(errors="replace").strip())
-        ]
-    return segment
-
-
-def _compression_ratio(text: bytes) -> float:
-    return len(text) / len(zlib.compress(text)) if text else 0.0
