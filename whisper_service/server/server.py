@@ -75,7 +75,7 @@ class Server:
             stack.callback(self.worker.stop)
             self.worker.start()
             if self.config.engine.native == "auto":
-                build = BackgroundBuild()
+                build = BackgroundBuild(self.config.models.path)
                 build.start()
                 stack.callback(build.stop)
             self._exit = stack.pop_all()

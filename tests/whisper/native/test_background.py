@@ -28,7 +28,7 @@ def cache(
 
 def run(monkeypatch: pytest.MonkeyPatch, program: str) -> BackgroundBuild:
     monkeypatch.setattr(background, "COMMAND", [sys.executable, "-c", program])
-    build = BackgroundBuild()
+    build = BackgroundBuild(Path("models"))
     build.start()
     return build
 
@@ -113,7 +113,8 @@ def test_a_service_without_network_works_and_stops(tmp_path: Path, tiny_en_model
         **nowhere,
     )
     assert process.stdout
-    assert "is ready on" in process.stdout.readline()
+    with process.stdout:
+        assert "is ready on" in process.stdout.readline()
     until((tmp_path / "cache" / "whisper-service" / "lock").exists, 60)
     process.terminate()
     assert process.wait(30) == 0

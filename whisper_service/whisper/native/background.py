@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 from whisper_service.whisper.native import library
 from whisper_service.whisper.native.build import ROOT
@@ -17,9 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundBuild:
-    """Runs `app.py native`, if there is need for it, from `start` to `stop`."""
+    """Runs `app.py native`, if there is need for it, from `start` to `stop`.
 
-    def __init__(self) -> None:
+    `models` is the folder with the models to try it with.
+    """
+
+    def __init__(self, models: Path) -> None:
+        self._models = models
         self._process: subprocess.Popen[str] | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="native build", daemon=True)
@@ -32,7 +37,7 @@ class BackgroundBuild:
         """End the build with all its processes. What it has made so far is lost."""
         with self._lock:
             self._stopped.set()
-            if self._process:
+            if self._process and self._process.poll() is None:
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
         self._thread.join()
@@ -45,14 +50,15 @@ class BackgroundBuild:
                 return
             self._process = self._launch()
         logger.info("Building an engine for this processor; the prebuilt one works meanwhile")
-        assert self._process.stdout
-        lines = self._process.stdout.read().splitlines()
+        with self._process as process:
+            assert process.stdout
+            lines = process.stdout.read().splitlines()
         for line in lines:
             if "is left out" in line:
                 logger.warning("%s", line)
-        code = self._process.wait()
         if self._stopped.is_set():
             return
+        code = process.returncode
         said = lines[-1].removeprefix("error: ") if lines else f"ended with {code}"
         if code:
             logger.warning("No engine was built, the prebuilt one stays: %s", said)
@@ -64,6 +70,7 @@ class BackgroundBuild:
         return subprocess.Popen(
             COMMAND,
             cwd=ROOT,
+            env={**os.environ, "WHISPER_SERVICE_MODELS_PATH": str(self._models)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
