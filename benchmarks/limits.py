@@ -78,6 +78,8 @@ def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> 
             )
             with turn:
                 run.complete(task, answer)
+                if run.needs_plan:
+                    run.begin(run.plan())
                 turn.notify_all()
 
     with ThreadPoolExecutor() as pool:

@@ -46,6 +46,14 @@ def find_speech(run: Run) -> None:
         assert task.do == FIND_SPEECH
         first, last = task.chunk.start // FRAME_SAMPLES, -(-task.chunk.stop // FRAME_SAMPLES)
         run.complete(task, SpeechFound(SPEECH[first:last]))
+    begin(run)
+
+
+def begin(run: Run) -> None:
+    assert run.needs_plan
+    assert not run.is_complete
+    run.begin(run.plan())
+    assert not run.needs_plan
 
 
 def answer(task: Task, text: str, language: str = "en") -> Transcribed:
@@ -131,6 +139,7 @@ def test_silence_is_an_empty_transcript() -> None:
     run = make("auto")
     for task in [run.next_task() for _ in range(BLOCKS)]:
         run.complete(task, SpeechFound([0.0] * 2048))
+    begin(run)
     assert run.is_complete
     assert run.transcript().segments == []
     assert run.transcript().language is None

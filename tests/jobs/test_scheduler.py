@@ -1,6 +1,7 @@
 """Who comes first."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from whisper_service.audio import FRAME_SAMPLES, seconds_of
 from whisper_service.config import ModelsSettings
 from whisper_service.db import write_transaction
 from whisper_service.jobs import queue
-from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH
+from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
 from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
 from whisper_service.models import ggml
 from whisper_service.tables import Transcription, User
+from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.protocol import SpeechFound, Transcribed
 
 HOUR = 3600 * 16_000
@@ -69,6 +71,26 @@ def complete(scheduler: Scheduler, assignment: Assignment) -> None:
     frames = -(-(task.chunk.stop - task.chunk.start) // FRAME_SAMPLES)
     found, nothing = SpeechFound([1.0] * frames), Transcribed("en", [])
     scheduler.complete_task(run, task, found if task.do == FIND_SPEECH else nothing)
+
+
+def test_a_status_does_not_wait_for_a_plan(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunks of many hours take seconds to plan."""
+    enqueue("ann", CLIP)
+    shares = []
+    plan = Run.plan
+
+    def planned(run: Run) -> list[Chunk]:
+        with ThreadPoolExecutor() as pool:
+            progress = pool.submit(scheduler.progress, run.job.claim).result(10)
+        assert progress
+        shares.append(progress.share)
+        return plan(run)
+
+    monkeypatch.setattr(Run, "plan", planned)
+    serve(scheduler, 2)
+    assert shares == [0]
 
 
 def test_a_clip_does_not_wait_for_an_hour(scheduler: Scheduler) -> None:

@@ -18,4 +18,6 @@ def hear(engine: Engine, model: Path, wav: Path, language: str = "en") -> Transc
         task = run.next_task()
         request = task.request(wav, run.language, threads=2)
         run.complete(task, engine.ask(model, request, 60, lambda: True))
+        if run.needs_plan:
+            run.begin(run.plan())
     return run.transcript()

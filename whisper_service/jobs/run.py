@@ -100,6 +100,7 @@ class Run:
         self._ready = deque(Task(FIND_SPEECH, chunk) for chunk in chunks)
         self._waiting: list[Task] = []
         self._under_way = 0
+        self._is_planned = False
         self._planned: list[Chunk] = []
         self.speech_samples = 0  # of all chunks with their pauses, once they are planned
         self._done_samples = 0
@@ -115,8 +116,13 @@ class Run:
         return min(len(self._ready), self.engines - self._under_way)
 
     @property
+    def needs_plan(self) -> bool:
+        """Whether all speech is found and the chunks are still to be planned."""
+        return not (self._is_planned or self._ready or self._under_way)
+
+    @property
     def is_complete(self) -> bool:
-        return not (self._ready or self._waiting or self._under_way)
+        return self._is_planned and not (self._ready or self._waiting or self._under_way)
 
     def next_task(self) -> Task:
         self._under_way += 1
@@ -127,8 +133,6 @@ class Run:
         self._under_way -= 1
         if isinstance(answer, SpeechFound):
             self._probabilities[task.chunk] = array("f", answer.probabilities)
-            if not (self._ready or self._under_way):
-                self._plan()
         else:
             self._keep(task.chunk, answer)
 
@@ -186,12 +190,21 @@ class Run:
             self._text = "".join(self._texts).strip()
         self._release()
 
-    def _plan(self) -> None:
+    def plan(self) -> list[Chunk]:
+        """Return the chunks of a run that needs a plan, for `begin`.
+
+        That can take seconds for a recording of many hours, and needs no lock: nothing else happens
+        to the run meanwhile.
+        """
         probabilities = array("f")
         for _, block in sorted(self._probabilities.items()):
             probabilities.extend(block)
+        return plan(probabilities, self.job.samples, self._chunk_seconds)
+
+    def begin(self, chunks: list[Chunk]) -> None:
+        """Make the tasks of the chunks, except for those that are saved."""
         self._probabilities.clear()
-        self._planned = plan(probabilities, self.job.samples, self._chunk_seconds)
+        self._is_planned, self._planned = True, chunks
         self.speech_samples = sum(chunk.stop - chunk.start for chunk in self._planned)
         self._waiting = [
             Task(TRANSCRIBE, chunk) for chunk in self._planned if chunk not in self._saved

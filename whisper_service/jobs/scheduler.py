@@ -85,6 +85,11 @@ class Scheduler:
         with self._lock:
             run.complete(task, answer)
             self._busy -= 1
+            needs_plan = run.needs_plan
+        chunks = run.plan() if needs_plan else []
+        with self._lock:
+            if needs_plan:
+                run.begin(chunks)
             return run.is_complete and self._remove(run)
 
     def abort_run(self, run: Run) -> bool:
