@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import wave
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import webvtt
 from tests.support.hearing import hear
 from tests.support.paths import DATA
 from tests.support.speech import WORDS, word_error_rate
+from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.jobs.run import TRANSCRIBE, Task
 from whisper_service.transcripts import formats
@@ -184,6 +186,26 @@ def test_a_hung_engine_is_ended(engine: Engine, tiny_en_model: Path) -> None:
         engine.ask(tiny_en_model, REQUEST, 0.1, lambda: True)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_no_cue_covers_a_long_silence(engine: Engine, tiny_en_model: Path, tmp_path: Path) -> None:
+    """Two sentences, 4 s apart, are one chunk: the second begins where it is said."""
+    both = tmp_path / "both.wav"
+    with wave.open(str(both), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        for name in ("austen-0880.wav", "austen-0930.wav"):
+            with wave.open(str(DATA / name)) as clip:
+                file.writeframes(clip.readframes(clip.getnframes()))
+            if name == "austen-0880.wav":
+                ends = file.tell() / SAMPLE_RATE
+                file.writeframes(bytes(2 * 4 * SAMPLE_RATE))
+    transcript = hear(engine, tiny_en_model, both)
+    cues = [(segment.start, segment.end) for segment in transcript.segments]
+    assert all(end < ends + 1 or start > ends + 3 for start, end in cues)
+    first = " ".join(each.text for each in transcript.segments if each.end < ends + 1)
+    assert word_error_rate({"": WORDS["austen-0880.wav"]}, {"": first}) <= 0.3
+    rest = " ".join(each.text for each in transcript.segments if each.start > ends + 3)
+    assert word_error_rate({"": WORDS["austen-0930.wav"]}, {"": rest}) <= 0.3
 
 
 def test_words_have_times_of_their_own(engine: Engine, tiny_en_model: Path) -> None:

@@ -17,8 +17,8 @@ MARGIN = round(0.2 * FRAMES_PER_SECOND)
 # The cost of a chunk and that of a cut without any pause, in seconds of speech: the first is what a
 # chunk takes besides its speech, and a cut within a sentence costs words.
 CHUNK_COST, CUT_COST = 3.0, 6.0
-# A pause, in seconds, that is as good as a cut's place as any longer one nearly is.
-GOOD_PAUSE = 0.5
+# The pause, in seconds, in which a cut costs half as much.
+HALVING_PAUSE = 0.5
 
 Span = tuple[int, int]
 
@@ -163,7 +163,7 @@ def _kept_pause(frames: int) -> int:
 def _cut_cost(pieces: Sequence[Span], number: int) -> float:
     """Return the cost of a cut before a piece."""
     pause = (pieces[number][0] - pieces[number - 1][1]) / FRAMES_PER_SECOND
-    return CUT_COST * GOOD_PAUSE / (GOOD_PAUSE + pause)
+    return CUT_COST * HALVING_PAUSE / (HALVING_PAUSE + pause)
 
 
 def _with_margins(pieces: Sequence[Span], samples: int) -> list[Span]:

@@ -10,8 +10,8 @@ from whisper_service.errors import ServiceError
 from whisper_service.transcripts.transcript import Segment, Word
 from whisper_service.whisper.binding import binding, logits
 
-# Segments with a lower mean log-probability may be in another language: in one that was measured
-# they had -0.9 and -1.3, those in their own -0.02 to -0.55.
+# Segments with a lower mean log-probability may be in another language. In what was measured, those
+# that were had -0.9 to -1.3, the others -0.02 to -0.55.
 DOUBTFUL = -0.6
 # What is shorter does not tell its language.
 SHORTEST_SECONDS = 1.5

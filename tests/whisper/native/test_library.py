@@ -1,6 +1,7 @@
 """A library is used only if it is what was built here, whole, for this processor."""
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from whisper_service.whisper.native import library
 
 NAME = "native-0123"
 AUTO = EngineSettings()
+WHY_NOT = library.why_not
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +81,24 @@ def test_a_level_is_used_where_there_is_nothing_better(monkeypatch: pytest.Monke
     assert library.find() == own
     own.unlink()
     monkeypatch.setattr(library, "features", lambda: {"sse2"})
+    assert library.find() is None
+
+
+def test_a_user_without_a_home_has_the_prebuilt_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # as in a container, for any user
+    assert library.find() is None
+    assert library.environment(AUTO) == {}
+    monkeypatch.setattr(library, "why_not", WHY_NOT.__wrapped__)
+    assert "no home folder" in str(library.why_not())
+
+
+def test_a_cache_that_is_hidden_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(_path: Path, _pattern: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", hidden)
     assert library.find() is None
 
 

@@ -43,6 +43,12 @@ class BackgroundBuild:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._build()
+        except OSError as error:
+            logger.warning("No engine was built, the prebuilt one stays: %s", error.strerror)
+
+    def _build(self) -> None:
         if not is_needed():
             return
         with self._lock:

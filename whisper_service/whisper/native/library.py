@@ -8,6 +8,7 @@ so that one that is truncated, altered, or built from something else is never lo
 import os
 import platform
 import re
+from contextlib import suppress
 from functools import cache, lru_cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -32,8 +33,12 @@ LEVELS = {
 
 
 def cache_folder() -> Path:
-    """Return the folder for libraries in the user's cache (XDG Base Directory Specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whisper-service"
+    """Return the folder for libraries in the user's cache (XDG Base Directory Specification).
+
+    It is a relative path for a user without a home folder.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path's raises
+    return Path(home) / "whisper-service"
 
 
 def environment(settings: EngineSettings) -> dict[str, str]:
@@ -57,12 +62,12 @@ def find() -> Path | None:
 
 def find_for(name: str) -> Path | None:
     """Return the library that was built for a processor or level; None without one."""
-    paths = [
-        path
-        for folder in (cache_folder(), SHIPPED)
-        for path in sorted(folder.glob(f"{stem(name)}-*.so"))
-    ]
-    return next((path for path in paths if _is_intact(path)), None)
+    for folder in (cache_folder(), SHIPPED):
+        with suppress(OSError):  # as for a home folder that is hidden from the service
+            for path in sorted(folder.glob(f"{stem(name)}-*.so")):
+                if _is_intact(path):
+                    return path
+    return None
 
 
 @cache
@@ -73,6 +78,8 @@ def why_not() -> str | None:
         return "it takes Linux with glibc 2.28 or newer"
     if platform.machine() not in {"x86_64", "aarch64"} or not features():
         return f"the processor ({platform.machine()}) is unknown"
+    if not cache_folder().is_absolute():
+        return "this user has no home folder to keep it in; XDG_CACHE_HOME names another one"
     if not replaced_name():
         return f"{PACKAGE} was not installed from its wheel"
     return None
