@@ -3,13 +3,14 @@
 import io
 import wave
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.engine import segment
-from whisper_service.audio import FRAME_SAMPLES, SAMPLE_RATE
+from whisper_service.audio import FRAME_SAMPLES, FRAMES_PER_SECOND, SAMPLE_RATE
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, TRANSCRIBE, Run, Task
 from whisper_service.transcript_key import TranscriptKey
@@ -18,6 +19,7 @@ from whisper_service.whisper import protocol
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.options import Options
 from whisper_service.whisper.protocol import (
+    CERTAIN,
     Failed,
     FindSpeech,
     Ready,
@@ -31,14 +33,17 @@ from whisper_service.whisper.vad import LEAD
 SAMPLES = 100 * 16_000
 BLOCKS = 2
 # speech from 10 to 20 s and from 50 to 62 s
-SPEECH = [1.0 if 310 <= frame < 620 or 1550 <= frame < 1920 else 0.0 for frame in range(3125)]
+SPEECH = [CERTAIN if 310 <= frame < 620 or 1550 <= frame < 1920 else 0 for frame in range(3125)]
 
 
 def make(
-    language: str = "en", saved: dict[Chunk, Transcribed] | None = None, chunk_seconds: float = 14
+    language: str = "en",
+    saved: dict[Chunk, Transcribed] | None = None,
+    chunk_seconds: float = 14,
+    probabilities: bytes | None = None,
 ) -> Run:
     job = Job("claim", 1, TranscriptKey("file", "model", "1", language, ""), SAMPLES)
-    return Run(job, language, chunk_seconds, saved or {}, engines=2)
+    return Run(job, language, chunk_seconds, saved or {}, 2, probabilities)
 
 
 def find_speech(run: Run) -> None:
@@ -77,7 +82,7 @@ def test_speech_is_looked_for_in_blocks_at_once() -> None:
 def test_chunks_come_back_in_any_order_with_their_own_times() -> None:
     run = make()
     find_speech(run)
-    first, second = run.next_task(), run.next_task()
+    first, second = sorted((run.next_task(), run.next_task()), key=attrgetter("chunk"))
     run.complete(second, answer(second, " world."))
     assert not run.is_complete
     run.complete(first, answer(first, " Hello"))
@@ -90,6 +95,31 @@ def test_chunks_come_back_in_any_order_with_their_own_times() -> None:
     assert one.end == first.chunk.stop / 16_000 < 21
     assert 49.5 < two.start < 51
     assert two.end == second.chunk.stop / 16_000 < 63
+
+
+def test_a_run_that_knows_its_speech_begins_with_its_chunks() -> None:
+    found, known = make(), make(probabilities=bytes(SPEECH))
+    find_speech(found)
+    begin(known)
+    assert known.ready == found.ready == 2
+    assert [known.next_task() for _ in range(2)] == [found.next_task() for _ in range(2)]
+
+
+def test_of_the_last_chunks_the_longest_come_first() -> None:
+    lengths = [8, 12, 9, 7, 12, 10, 8, 12]
+    speech: list[int] = []
+    for seconds in lengths:
+        speech += [CERTAIN] * round(seconds * FRAMES_PER_SECOND) + [0] * 64
+    speech += [0] * (-(-SAMPLES // FRAME_SAMPLES) - len(speech))
+    run = make(probabilities=bytes(speech), chunk_seconds=13)
+    begin(run)
+    seconds = []
+    while not run.is_complete:
+        task = run.next_task()
+        run.complete(task, answer(task, ""))
+        seconds.append(round(task.seconds))
+    assert seconds[-4:] == sorted(seconds[-4:], reverse=True)
+    assert seconds[:-4] != sorted(seconds[:-4], reverse=True)
 
 
 def test_the_longest_chunk_says_which_language_is_expected() -> None:
@@ -138,7 +168,7 @@ def test_times_skip_the_pauses_that_were_left_out() -> None:
 def test_silence_is_an_empty_transcript() -> None:
     run = make("auto")
     for task in [run.next_task() for _ in range(BLOCKS)]:
-        run.complete(task, SpeechFound([0.0] * 2048))
+        run.complete(task, SpeechFound([0] * 2048))
     begin(run)
     assert run.is_complete
     assert run.transcript().segments == []
@@ -201,7 +231,7 @@ def test_messages_arrive_as_they_were_sent() -> None:
         FindSpeech(b""),
         Transcribe(samples, [1.5], "auto", None, 2, 5, options),
         Ready(),
-        SpeechFound([0.0, 0.5]),
+        SpeechFound([0, 128]),
         Transcribed("de", [replace(segment(0.5, 1, " Grüße"), words=[Word("Grüße", 0.5, 1)])]),
         Failed("No"),
     ]

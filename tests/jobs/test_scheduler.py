@@ -22,7 +22,7 @@ from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
 from whisper_service.models import ggml
 from whisper_service.tables import Transcription, User
 from whisper_service.whisper.chunking import Chunk
-from whisper_service.whisper.protocol import SpeechFound, Transcribed
+from whisper_service.whisper.protocol import CERTAIN, SpeechFound, Transcribed
 
 HOUR = 3600 * 16_000
 CLIP = 10 * 16_000
@@ -33,7 +33,7 @@ def scheduler(service: Service) -> Scheduler:
     for name in ("ann", "bob"):
         service.register(name)
     User.update(token_balance=10**9).execute()
-    return Scheduler(service.settings, 2)
+    return Scheduler(service.settings, service.storage, 2)
 
 
 def enqueue(username: str, samples: int, model: str = "ggml-tiny.en") -> str:
@@ -69,7 +69,7 @@ def complete(scheduler: Scheduler, assignment: Assignment) -> None:
     """Answer a task: speech all along, and no words in it."""
     run, task = assignment.run, assignment.task
     frames = -(-(task.chunk.stop - task.chunk.start) // FRAME_SAMPLES)
-    found, nothing = SpeechFound([1.0] * frames), Transcribed("en", [])
+    found, nothing = SpeechFound([CERTAIN] * frames), Transcribed("en", [])
     scheduler.complete_task(run, task, found if task.do == FIND_SPEECH else nothing)
 
 
@@ -147,7 +147,8 @@ def test_a_large_model_is_left_to_the_first_engine(service: Service, tmp_path: P
     with (models / "ggml-large.bin").open("wb") as file:
         ggml.write_header(file, TINY)
         file.truncate(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)  # a hole
-    scheduler = Scheduler(replace(service.settings, models=ModelsSettings(path=models)), 2)
+    settings = replace(service.settings, models=ModelsSettings(path=models))
+    scheduler = Scheduler(settings, service.storage, 2)
     for _ in range(3):
         enqueue("ann", CLIP, model="ggml-large")
     for _ in range(3):
@@ -190,7 +191,7 @@ def test_nobody_who_waits_falls_behind_by_more_than_two_tasks(
     service: Service, scheduler: Scheduler, lengths: list[list[int]]
 ) -> None:
     Transcription.delete().execute()
-    scheduler = Scheduler(service.settings, 2)
+    scheduler = Scheduler(service.settings, service.storage, 2)
     for name, seconds in zip(("ann", "bob"), lengths, strict=True):
         for length in seconds:
             enqueue(name, length * 16_000)

@@ -6,7 +6,14 @@ from typing import Any
 
 from whisper_service.audio import FRAME_SAMPLES
 from whisper_service.transcripts.transcript import Segment
-from whisper_service.whisper.protocol import Answer, FindSpeech, Request, SpeechFound, Transcribed
+from whisper_service.whisper.protocol import (
+    CERTAIN,
+    Answer,
+    FindSpeech,
+    Request,
+    SpeechFound,
+    Transcribed,
+)
 from whisper_service.whisper.vad import LEAD
 
 
@@ -15,20 +22,25 @@ def segment(start: float, end: float, text: str, language: str = "en") -> Segmen
 
 
 class FakeEngine:
-    """Returns the same words for everything, after calling `act`."""
+    """Returns the same words for everything, after calling `act`, or `act_on_search`."""
 
     is_late = False
+    model: Path | None = None  # what is loaded, as far as a test says so
 
     def __init__(self, act: Callable[[], Any] = lambda: None) -> None:
         self.act = act
         self.calls: list[tuple[str, str]] = []
+        self.searches = 0
+        self.act_on_search: Callable[[], Any] = lambda: None
 
     def ask(
         self, model: Path, request: Request, seconds: float, wanted: Callable[[], bool]
     ) -> Answer:
         length = len(request.samples) // 2
         if isinstance(request, FindSpeech):
-            return SpeechFound([1.0] * ((length - LEAD) // FRAME_SAMPLES))
+            self.searches += 1
+            self.act_on_search()
+            return SpeechFound([CERTAIN] * ((length - LEAD) // FRAME_SAMPLES))
         self.calls.append((model.name, request.language))
         self.act()
         heard = "en" if request.language == "auto" else request.language

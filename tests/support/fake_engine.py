@@ -16,6 +16,7 @@ from whisper_service.audio import FRAME_SAMPLES
 from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper import protocol
 from whisper_service.whisper.protocol import (
+    CERTAIN,
     Answer,
     FindSpeech,
     Message,
@@ -51,7 +52,7 @@ POISONS: dict[int, Callable[[], None]] = {12_345: crash, 12_346: hang, 12_347: e
 def answer(request: Request) -> Answer:
     length = len(request.samples) // 2
     if isinstance(request, FindSpeech):
-        return SpeechFound([1.0] * ((length - LEAD) // FRAME_SAMPLES))
+        return SpeechFound([CERTAIN] * ((length - LEAD) // FRAME_SAMPLES))
     POISONS.get(length, lambda: None)()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
     language = "en" if request.language == "auto" else request.language

@@ -33,8 +33,8 @@ Step = Callable[[File, Media, Path, Check], None]
 
 def extract_next(
     storage: Storage, max_seconds: int, is_running: Check, turns: Turns, *, only_short: bool = False
-) -> bool:
-    """Make the WAV of the next file that has none, and return whether there was one.
+) -> File | None:
+    """Make the WAV of the next file that has none, and return that file; None if all have one.
 
     A conversion that a deletion or a stop interrupts leaves nothing behind.
     """
@@ -46,11 +46,12 @@ def extract_next(
 
     extract = _extract_short if only_short else _extract
     with turns.take(find, _claimed_seconds) as file:
-        return _convert(file, storage, is_running, partial(extract, storage, max_seconds))
+        step = partial(extract, storage, max_seconds)
+        return file if _convert(file, storage, is_running, step) else None
 
 
 def encode_next(storage: Storage, max_seconds: int, is_running: Check, turns: Turns) -> bool:
-    """Make the copy of the next file that has a WAV; otherwise like `extract_next`."""
+    """Make the copy of the next file that has a WAV, and return whether there was one."""
 
     def find() -> list[File]:
         return _first_of_each_user(File.samples, File.samples.is_null(is_null=False))

@@ -3,6 +3,7 @@
     files/<uuid>/original     the bytes that were uploaded, until they are converted
     files/<uuid>/converted    MP3 or MP4: what a download returns
     files/<uuid>/speech.wav   16 kHz, mono, s16le: what is transcribed
+    files/<uuid>/probabilities    of speech in it, once they are computed
     avatars/<uuid>.png        square, 256 pixels
     tmp/                      unfinished uploads and conversions, and what is being deleted
 
@@ -125,6 +126,9 @@ class Storage:
 
     def speech(self, uuid: str) -> Path:
         return self._files / uuid / "speech.wav"
+
+    def probabilities(self, uuid: str) -> Path:
+        return self._files / uuid / "probabilities"
 
     def avatar(self, uuid: str) -> Path:
         return self._avatars / f"{uuid}.png"

@@ -2,7 +2,6 @@
 
 import time
 import wave
-from array import array
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from whisper_service.transcripts.transcript import Segment, Transcript, Word, ti
 from whisper_service.whisper.chunking import Chunk, plan
 from whisper_service.whisper.options import Options
 from whisper_service.whisper.protocol import (
+    CERTAIN,
     Answer,
     FindSpeech,
     Request,
@@ -28,6 +28,20 @@ from whisper_service.whisper.vad import LEAD
 NO_OPTIONS = Options()
 # Speech is searched for in blocks of a minute, short enough for two engines to share.
 BLOCK_SAMPLES = 2048 * FRAME_SAMPLES
+# Of the last tasks, so many for each engine, the longest come first: the engines end together.
+LAST_TASKS = 2
+
+
+def speech_blocks(samples: int) -> list[Chunk]:
+    """Return the blocks in which speech is searched for in a recording of so many samples."""
+    starts = range(0, samples, BLOCK_SAMPLES)
+    return [Chunk(start, min(start + BLOCK_SAMPLES, samples)) for start in starts]
+
+
+def find_speech(wav: Path, block: Chunk) -> FindSpeech:
+    """Return the request to search a block for speech."""
+    whole_frames = -(-block.stop // FRAME_SAMPLES) * FRAME_SAMPLES
+    return FindSpeech(read_samples(wav, block.start - LEAD, whole_frames))
 
 
 @dataclass(frozen=True)
@@ -52,9 +66,7 @@ class Task:
     ) -> Request:
         """Return the request to the engine, with the samples that it needs."""
         if self.do == FIND_SPEECH:
-            start, stop = self.chunk.start, self.chunk.stop
-            whole_frames = -(-stop // FRAME_SAMPLES) * FRAME_SAMPLES
-            return FindSpeech(read_samples(wav, start - LEAD, whole_frames))
+            return find_speech(wav, self.chunk)
         samples = b"".join(read_samples(wav, start, stop) for start, stop in self.chunk.spans)
         breaks = self.chunk.breaks
         return Transcribe(samples, breaks, language, expected, threads, beam_size, options)
@@ -75,8 +87,8 @@ TRANSCRIBE = "transcribe"
 class Run:
     """First speech is searched for, then the chunks with speech are transcribed, in any order.
 
-    The first `engines` of all engines may share it. Not safe for threads: the scheduler that holds
-    the runs has a lock.
+    With the `probabilities` of all frames, that search is done already. The first `engines` of all
+    engines may share the run. Not safe for threads: the scheduler that holds the runs has a lock.
     """
 
     def __init__(
@@ -86,6 +98,7 @@ class Run:
         chunk_seconds: float,
         saved: Mapping[Chunk, Transcribed],
         engines: int,
+        probabilities: bytes | None = None,
     ) -> None:
         self.job = job
         self.language = language  # asked for
@@ -93,11 +106,13 @@ class Run:
         self.engines = engines
         self._chunk_seconds = chunk_seconds
         self._saved = saved
-        self._probabilities: dict[Chunk, array[float]] = {}
+        self._found: dict[Chunk, bytes] = {}
         self._answers: dict[Chunk, Transcribed] = {}
-        blocks = range(0, job.samples, BLOCK_SAMPLES)
-        chunks = [Chunk(start, min(start + BLOCK_SAMPLES, job.samples)) for start in blocks]
-        self._ready = deque(Task(FIND_SPEECH, chunk) for chunk in chunks)
+        self._ready: deque[Task] = deque()
+        if probabilities is None:
+            self._ready.extend(Task(FIND_SPEECH, block) for block in speech_blocks(job.samples))
+        else:
+            self._found[Chunk(0, job.samples)] = probabilities
         self._waiting: list[Task] = []
         self._under_way = 0
         self._is_planned = False
@@ -126,13 +141,17 @@ class Run:
 
     def next_task(self) -> Task:
         self._under_way += 1
-        return self._ready.popleft()
+        if len(self._ready) > LAST_TASKS * self.engines:
+            return self._ready.popleft()
+        longest = max(self._ready, key=lambda task: task.seconds)
+        self._ready.remove(longest)
+        return longest
 
     def complete(self, task: Task, answer: Answer) -> None:
         """Record the answer to a task, and make the tasks ready that depend on it."""
         self._under_way -= 1
         if isinstance(answer, SpeechFound):
-            self._probabilities[task.chunk] = array("f", answer.probabilities)
+            self._found[task.chunk] = bytes(answer.probabilities)
         else:
             self._keep(task.chunk, answer)
 
@@ -196,14 +215,16 @@ class Run:
         That can take seconds for a recording of many hours, and needs no lock: nothing else happens
         to the run meanwhile.
         """
-        probabilities = array("f")
-        for _, block in sorted(self._probabilities.items()):
-            probabilities.extend(block)
+        probabilities = [each / CERTAIN for each in self.probabilities()]
         return plan(probabilities, self.job.samples, self._chunk_seconds)
+
+    def probabilities(self) -> bytes:
+        """Return the probabilities of speech of all frames; none after `begin`."""
+        return b"".join(found for _, found in sorted(self._found.items()))
 
     def begin(self, chunks: list[Chunk]) -> None:
         """Make the tasks of the chunks, except for those that are saved."""
-        self._probabilities.clear()
+        self._found.clear()
         self._is_planned, self._planned = True, chunks
         self.speech_samples = sum(chunk.stop - chunk.start for chunk in self._planned)
         self._waiting = [

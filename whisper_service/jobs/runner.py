@@ -40,7 +40,7 @@ class JobRunner:
         self._storage = storage
         self._threads = threads
         self._changes = changes
-        self.scheduler = Scheduler(config, engines)
+        self.scheduler = Scheduler(config, storage, engines)
         self.progress = ProgressEstimator(self.scheduler)
 
     def transcribe_once(self, engine: Engine, number: int) -> bool:

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from whisper_service.audio import seconds_of
 from whisper_service.config import Config
+from whisper_service.files import speech_probabilities
+from whisper_service.files.storage import Storage
 from whisper_service.jobs import queue
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.queue import SHORT_SECONDS
 from whisper_service.jobs.run import Progress, Run, Task
 from whisper_service.jobs.start import start
+from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.protocol import Answer
 
 
@@ -53,8 +56,9 @@ class Scheduler:
     a time chooses, under a lock of its own.
     """
 
-    def __init__(self, config: Config, engines: int) -> None:
+    def __init__(self, config: Config, storage: Storage, engines: int) -> None:
         self._config = config
+        self._storage = storage
         self._engines = engines
         self._runs: list[Run] = []
         self._served: dict[int, float] = {}
@@ -86,7 +90,7 @@ class Scheduler:
             run.complete(task, answer)
             self._busy -= 1
             needs_plan = run.needs_plan
-        chunks = run.plan() if needs_plan else []
+        chunks = self._plan(run) if needs_plan else []
         with self._lock:
             if needs_plan:
                 run.begin(chunks)
@@ -109,11 +113,24 @@ class Scheduler:
         with self._lock:
             return sum(seconds_of(run.job.samples) * (1 - run.share) for run in self._runs)
 
+    def is_idle(self) -> bool:
+        """Return whether nothing runs, and nothing waits to run."""
+        with self._lock:
+            if self._runs:
+                return False
+        return not queue.waiting()
+
     def clear(self) -> list[Run]:
         """Remove all runs, and return them."""
         with self._lock:
             runs, self._runs = self._runs, []
         return runs
+
+    def _plan(self, run: Run) -> list[Chunk]:
+        """Keep what was found for other runs, and plan this one."""
+        file_uuid = run.job.key.file_uuid
+        speech_probabilities.keep(self._storage, file_uuid, run.probabilities())
+        return run.plan()
 
     def _assign(self, run: Run) -> Assignment:
         task = run.next_task()
@@ -153,7 +170,7 @@ class Scheduler:
         if job is None:
             return False
         try:
-            run = start(job, self._config, self._engines)
+            run = start(job, self._config, self._storage, self._engines)
         except Exception as error:
             raise NotStarted(job, error) from error
         with self._lock:

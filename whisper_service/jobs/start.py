@@ -5,6 +5,8 @@ import os
 
 from whisper_service.audio import seconds_of
 from whisper_service.config import Config
+from whisper_service.files import speech_probabilities
+from whisper_service.files.storage import Storage
 from whisper_service.jobs import checkpoints
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import Run
@@ -17,8 +19,8 @@ MEMORY_SHARE = 3
 logger = logging.getLogger(__name__)
 
 
-def start(job: Job, config: Config, engines: int) -> Run:
-    """Return the run of a job, which begins after the chunks that are saved already.
+def start(job: Job, config: Config, storage: Storage, engines: int) -> Run:
+    """Return the run of a job, which begins after what is saved of it already.
 
     Raises NotFound without the job's model.
     """
@@ -27,7 +29,11 @@ def start(job: Job, config: Config, engines: int) -> Run:
     language = "en" if model.is_english_only else job.key.language
     saved = checkpoints.saved(job.key)
     engines = min(engines, max(1, _memory_bytes() // (MEMORY_SHARE * model.size)))
-    return Run(job, language, config.decode.chunk_seconds, saved, engines)
+    known = speech_probabilities.load(storage, job.key.file_uuid, job.samples)
+    run = Run(job, language, config.decode.chunk_seconds, saved, engines, known)
+    if run.needs_plan:
+        run.begin(run.plan())
+    return run
 
 
 def _memory_bytes() -> int:

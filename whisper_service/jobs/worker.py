@@ -10,6 +10,7 @@ from whisper_service.files.turns import Turns
 from whisper_service.jobs import queue
 from whisper_service.jobs.changes import ChangeNotifier
 from whisper_service.jobs.runner import JobRunner
+from whisper_service.jobs.speech_search import SpeechSearch
 from whisper_service.jobs.threads import WorkerThreads
 from whisper_service.whisper.engine import Engine
 from whisper_service.whisper.native import library
@@ -28,6 +29,8 @@ class Worker:
         self._extraction, self._encoding = Turns(), Turns()
         self.runner = JobRunner(config, storage, len(self.engines), self._threads, self.changes)
         self.progress = self.runner.progress
+        scheduler = self.runner.scheduler
+        self._speech = SpeechSearch(storage, scheduler.is_idle, self._threads.heartbeat)
 
     def start(self) -> None:
         for step in (
@@ -87,17 +90,22 @@ class Worker:
         return found
 
     def transcribe_once(self, engine: Engine, number: int = 0) -> bool:
-        """Do one task of a transcription, if any waits. Return whether there was one."""
-        return self.runner.transcribe_once(engine, number)
+        """Do one task of a transcription, if any waits. Return whether there was one.
+
+        Without one, search a new file for speech.
+        """
+        return self.runner.transcribe_once(engine, number) or self._speech.search_once(engine)
 
     def _extract(self, *, only_short: bool) -> bool:
         seconds, heartbeat = self._config.media.max_duration_seconds, self._threads.heartbeat
-        found = conversions.extract_next(
+        file = conversions.extract_next(
             self._storage, seconds, heartbeat, self._extraction, only_short=only_short
         )
-        if found:
-            self.wake()
-        return found
+        if file is None:
+            return False
+        self._speech.add(file.uuid)
+        self.wake()
+        return True
 
     def _unload_idle(self, engine: Engine, idle_seconds: float) -> None:
         """Free the memory of an engine that has had no work for some time."""

@@ -39,6 +39,7 @@ class _Child:
     """A process with one model, and the connection to it."""
 
     def __init__(self, model: Path, environment: Mapping[str, str]) -> None:
+        self.model = model
         self.loaded = _identity(model), environment
         ours, theirs = socket.socketpair()
         with theirs:
@@ -147,6 +148,11 @@ class Engine:
         self._environment = environment
         self._child: _Child | None = None
         self._due = math.inf
+
+    @property
+    def model(self) -> Path | None:
+        """The model that is loaded, if any."""
+        return self._child.model if self._child else None
 
     @property
     def is_late(self) -> bool:

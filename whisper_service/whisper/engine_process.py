@@ -23,6 +23,7 @@ from whisper_service.sandbox import Access
 from whisper_service.whisper import decoding, protocol, vad
 from whisper_service.whisper.binding import address, binding
 from whisper_service.whisper.protocol import (
+    CERTAIN,
     Answer,
     Failed,
     FindSpeech,
@@ -82,7 +83,7 @@ def _answer(context: Any, request: Request) -> Answer:  # noqa: ANN401
     audio: Array = samples.astype(np.float32) / np.float32(32_768)
     if isinstance(request, FindSpeech):
         found = vad.probabilities(audio)
-        return SpeechFound([round(float(value), 3) for value in found])
+        return SpeechFound([round(CERTAIN * float(value)) for value in found])
     audio = np.pad(audio, (0, max(0, MIN_SAMPLES - audio.size)))
     return decoding.transcribe(context, audio, request)
 

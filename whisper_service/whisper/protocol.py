@@ -13,6 +13,7 @@ from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper.options import Options
 
 LENGTH = struct.Struct("!I")
+CERTAIN = 255  # how a probability of 1 is sent
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Ready:
 
 @dataclass(frozen=True)
 class SpeechFound:
-    """The probability of speech, from 0 to 1, of each frame."""
+    """The probability of speech of each frame, from 0 to `CERTAIN`."""
 
-    probabilities: list[float]
+    probabilities: list[int]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ HOP = 128
 BINS = WINDOW // 2 + 1
 STATE = 128
 STRIDES = (1, 2, 2, 1)
-SEQUENCE = 256  # frames
+LONGEST_SEQUENCE = 256  # frames
+BLOCK = 256  # frames
 # Two seconds, after which a sequence's state is as good as one that began at the start.
 WARM_UP = 64
 LEAD = WARM_UP * FRAME_SAMPLES + CONTEXT  # samples
@@ -37,15 +38,16 @@ def probabilities(audio: Array) -> Array:
     Samples are from -1 to 1. The lead is what comes before the frames, or silence.
     """
     count = (audio.size - LEAD) // FRAME_SAMPLES
-    total = WARM_UP + -(-count // SEQUENCE) * SEQUENCE
+    length = -(-count // -(-count // LONGEST_SEQUENCE))
+    total = WARM_UP + -(-count // length) * length
     audio = np.pad(audio, (0, CONTEXT + total * FRAME_SAMPLES - audio.size))
-    # Few frames at a time stay in the processor's cache, which halves the time.
+    # So few frames stay in the processor's cache, which halves the time.
     gates = [
-        _gates(audio[at * FRAME_SAMPLES : CONTEXT + min(at + SEQUENCE, total) * FRAME_SAMPLES])
-        for at in range(0, total, SEQUENCE)
+        _gates(audio[at * FRAME_SAMPLES : CONTEXT + min(at + BLOCK, total) * FRAME_SAMPLES])
+        for at in range(0, total, BLOCK)
     ]
-    sequences = sliding_window_view(np.concatenate(gates), WARM_UP + SEQUENCE, axis=0)
-    sequences = sequences[::SEQUENCE].transpose(0, 2, 1)
+    sequences = sliding_window_view(np.concatenate(gates), WARM_UP + length, axis=0)
+    sequences = sequences[::length].transpose(0, 2, 1)
     states = _lstm(np.ascontiguousarray(sequences))[:, WARM_UP:].reshape(-1, STATE)
     weights = load_weights()
     output = np.maximum(states, 0) @ weights["decoder.decoder.2.weight"]
@@ -59,8 +61,8 @@ def _gates(audio: Array) -> Array:
     weights = load_weights()
     mirrored = np.concatenate([frames, frames[:, -2 : -CONTEXT - 2 : -1]], axis=1)
     windows = sliding_window_view(mirrored, WINDOW, axis=1)[:, ::HOP]
-    spectrum = windows @ weights["stft.forward_basis_buffer"].reshape(2 * BINS, WINDOW).T
-    features = np.hypot(spectrum[..., :BINS], spectrum[..., BINS:])
+    spectrum = _product(windows, weights["stft.forward_basis_buffer"].reshape(2 * BINS, WINDOW).T)
+    features = np.sqrt(spectrum[..., :BINS] ** 2 + spectrum[..., BINS:] ** 2)
     for layer, stride in enumerate(STRIDES):
         features = _convolve(features, f"encoder.{layer}.reparam_conv", stride)
     bias = weights["decoder.rnn.bias_ih"] + weights["decoder.rnn.bias_hh"]
@@ -71,12 +73,22 @@ def _gates(audio: Array) -> Array:
 def _convolve(features: Array, name: str, stride: int) -> Array:
     """Convolve over time, three steps wide, and rectify. Frames by steps by channels."""
     weights = load_weights()
+    steps = features.shape[1]
     padded = np.pad(features, ((0, 0), (1, 1), (0, 0)))
-    steps = sliding_window_view(padded, 3, axis=1)[:, ::stride]
-    kernel = weights[f"{name}.weight"].reshape(len(weights[f"{name}.bias"]), -1)
-    flat = steps.reshape(*steps.shape[:2], -1)
-    rectified: Array = np.maximum(flat @ kernel.T + weights[f"{name}.bias"], 0)
+    inputs = np.concatenate([padded[:, at : at + steps : stride] for at in range(3)], axis=2)
+    kernel = weights[f"{name}.weight"]
+    products = _product(inputs, kernel.transpose(2, 1, 0).reshape(inputs.shape[2], -1))
+    rectified: Array = np.maximum(products + weights[f"{name}.bias"], 0)
     return rectified
+
+
+def _product(rows: Array, matrix: Array) -> Array:
+    """Multiply the last axis of `rows` by a matrix, all rows at once.
+
+    numpy multiplies rows that overlap in memory without BLAS, and others frame by frame.
+    """
+    flat = np.ascontiguousarray(rows).reshape(-1, len(matrix))
+    return (flat @ matrix).reshape(*rows.shape[:-1], -1)
 
 
 def _lstm(gates: Array) -> Array:
