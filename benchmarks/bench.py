@@ -19,7 +19,7 @@ from typing import Any
 
 import jiwer
 
-from benchmarks import limits, queries, recordings, resources
+from benchmarks import encoder, limits, queries, recordings, resources
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
 from tests.support.speech import normalise
@@ -205,6 +205,7 @@ def _run_limits(url: str, folder: Path, asked: argparse.Namespace) -> None:
     for name, measure in {
         "overhead": lambda: limits.overhead(url, asked.native, path, folder, pairs),
         "beside": lambda: limits.beside(url, model, folder, pairs),
+        "encoder": lambda: encoder.compare(asked.native, path, pairs),
         "polls": lambda: limits.polls(url, model, folder, pairs),
         "memory": lambda: resources.memory(models, model, folder),
         "uploads": lambda: resources.uploads(url, folder, pairs),
