@@ -107,6 +107,7 @@ CREATE TABLE transcription (
     transcript_id INTEGER REFERENCES transcript (id),
     options       TEXT    NOT NULL DEFAULT '',     -- as those of a transcript
     error_code    TEXT    CHECK (error_code IS NULL OR error IS NOT NULL), -- if it has one
+    revision      INTEGER NOT NULL DEFAULT 0,      -- how often its transcript was corrected
     CHECK ((status = 'failed') = (error IS NOT NULL)),
     CHECK ((status = 'completed') = (transcript_id IS NOT NULL)),
     CHECK (status != 'processing' OR claim IS NOT NULL)
@@ -125,6 +126,50 @@ BEGIN
     AND NOT EXISTS (SELECT 1 FROM transcription WHERE transcript_id = OLD.transcript_id);
 END;
 
+-- The transcript of one transcription as its owner corrected it.
+CREATE TABLE correction (
+    transcription_id INTEGER NOT NULL PRIMARY KEY REFERENCES transcription (id) ON DELETE CASCADE,
+    data TEXT NOT NULL                             -- JSON, as that of a transcript
+) STRICT;
+
+-- The words of all segments: of each transcript that is shown as it is, and of each correction.
+CREATE TABLE searchable (
+    first_row     INTEGER NOT NULL PRIMARY KEY,    -- its segments' rows in segment_search
+    last_row      INTEGER NOT NULL,
+    transcript_id INTEGER UNIQUE REFERENCES transcript (id) ON DELETE CASCADE,
+    correction_of INTEGER UNIQUE REFERENCES correction (transcription_id) ON DELETE CASCADE,
+    CHECK ((transcript_id IS NULL) != (correction_of IS NULL))
+) STRICT;
+CREATE VIRTUAL TABLE segment_search
+USING fts5 (
+    words, text UNINDEXED, start UNINDEXED, end UNINDEXED, -- seconds
+    tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co M*'"
+);
+-- Rows of segment_search that are to be deleted. A trigger may not: SQLite takes virtual tables for
+-- unsafe there as long as it does not trust the schema.
+CREATE TABLE unsearchable (
+    first_row INTEGER NOT NULL PRIMARY KEY,
+    last_row  INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER searched_no_more AFTER DELETE ON searchable
+BEGIN
+    INSERT INTO unsearchable (first_row, last_row) VALUES (OLD.first_row, OLD.last_row);
+END;
+CREATE TRIGGER searched_as_corrected AFTER UPDATE OF revision ON transcription
+BEGIN
+    DELETE FROM searchable WHERE transcript_id = OLD.transcript_id
+    AND NOT EXISTS (
+        SELECT 1 FROM transcription WHERE transcript_id = OLD.transcript_id AND revision = 0
+    );
+END;
+CREATE TRIGGER searched_until_deleted AFTER DELETE ON transcription
+BEGIN
+    DELETE FROM searchable WHERE transcript_id = OLD.transcript_id
+    AND NOT EXISTS (
+        SELECT 1 FROM transcription WHERE transcript_id = OLD.transcript_id AND revision = 0
+    );
+END;
+
 -- Every change of a balance. The primary key prevents a second charge or refund of one run. A run is
 -- settled when an administrator sets the balance meanwhile: then it is not refunded.
 CREATE TABLE ledger (
@@ -140,4 +185,4 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_by_user ON ledger (user_id, amount);
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;

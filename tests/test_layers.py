@@ -14,7 +14,7 @@ LAYERS = (
     "whisper",
     "db",
     "tables pagination",
-    "billing credentials",
+    "billing credentials search_index",
     "files",
     "accounts jobs",
     "web",

@@ -16,17 +16,19 @@ import pytest
 from tests.support.commands import failure
 from tests.support.live import measured
 from tests.support.paths import DATA, ROOT
-from whisper_service import db
+from whisper_service import db, search_index
 from whisper_service.errors import CommandError
+from whisper_service.jobs import search
+from whisper_service.tables import Transcription
 
-OLD_VERSIONS = (1, 2, 3)
+OLD_VERSIONS = (1, 2, 3, 4)
 KEPT = ("user", "session", "api_token", "file", "transcript", "transcription", "ledger")
 
 # Opens a database, and kills itself where the so many-th statement of its migration would begin.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from whisper_service import db
+from whisper_service import db, search_index
 
 path, left, broken = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 bring, execute = db._create_or_migrate, db._execute_script
@@ -132,6 +134,18 @@ def test_an_old_database_comes_to_be_as_a_new_one(tmp_path: Path, version: int) 
     assert rows(kept, version) == before
 
 
+def test_what_was_transcribed_before_can_be_searched(tmp_path: Path) -> None:
+    db.open_database(make_old(tmp_path / "service.db", 4))
+    for searched, text in (("koln", "Köln am Rhein."), ("大学", "東京大学")):
+        (hit,) = search.find(1, searched, 1, 10).rows
+        assert (hit.text, hit.transcription.id) == (text, 4)
+    assert search.find(2, "koln", 1, 10).rows == []
+    with db.write_transaction():
+        Transcription.delete().where(Transcription.id == 4).execute()
+        assert search_index.remove_deleted() == 2
+    assert search.find(1, "koln", 1, 10).total == 0
+
+
 @pytest.mark.parametrize("version", [*OLD_VERSIONS, 0])
 def test_the_id_of_a_deleted_row_is_never_given_again(tmp_path: Path, version: int) -> None:
     path = tmp_path / "service.db"
@@ -145,7 +159,9 @@ def test_the_id_of_a_deleted_row_is_never_given_again(tmp_path: Path, version: i
         db.database.execute_sql("DELETE FROM user")
     with db.write_transaction():
         assert db.database.execute_sql(insert, ("eve",)).lastrowid > first
-    tables = ask(path, "SELECT sql FROM sqlite_schema WHERE sql LIKE '%INTEGER PRIMARY KEY%'")
+    tables = ask(
+        path, "SELECT sql FROM sqlite_schema WHERE sql LIKE '%    id %INTEGER PRIMARY KEY%'"
+    )
     assert len(tables) == 6
     assert all("AUTOINCREMENT" in sql for (sql,) in tables)
 
@@ -259,7 +275,9 @@ def attack(folder: Path, statement: int, *, version: int = 2, broken: str = "") 
     return done.returncode != 0
 
 
-@pytest.mark.parametrize("statement", [2, 9, 53], ids=["early", "in version 3", "in version 4"])
+@pytest.mark.parametrize(
+    "statement", [2, 9, 53, 60], ids=["early", "in version 3", "in version 4", "in version 5"]
+)
 def test_a_migration_that_is_killed_leaves_the_old_or_the_new(
     tmp_path: Path, statement: int
 ) -> None:

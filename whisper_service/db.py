@@ -13,11 +13,12 @@ from pathlib import Path
 from peewee import DatabaseError, SqliteDatabase
 
 from whisper_service.errors import CommandError
+from whisper_service.transcripts import search_words
 
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
 # N.sql migrates a database from version N - 1 to N. The result equals what schema.sql creates.
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION = 4
+VERSION = 5
 PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "full",  # a commit that was acknowledged survives a power cut
@@ -160,6 +161,7 @@ def _foreign_keys_off() -> Iterator[None]:
 def _execute_script(script: str) -> None:
     """Execute a script in one transaction."""
     connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]
+    connection.create_function("search_words", 2, search_words.indexed, deterministic=True)
     try:
         connection.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
     except BaseException:

@@ -5,14 +5,15 @@ from typing import Generic, TypeVar
 
 from peewee import IntegerField, Model, ModelSelect
 
+Item = TypeVar("Item")
 Row = TypeVar("Row", bound=Model)
 
 
 @dataclass(frozen=True)
-class Page(Generic[Row]):
+class Page(Generic[Item]):
     """One page of a list. `number` counts from 1, `total` is the length of the list."""
 
-    rows: list[Row]
+    rows: list[Item]
     number: int
     limit: int
     total: int

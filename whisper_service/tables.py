@@ -113,6 +113,24 @@ class Transcription(Table):
     transcript_id = IntegerField(null=True)
     options = TextField(default="")
     error_code = TextField(null=True)
+    revision = IntegerField(default=0)
+
+
+class Correction(Table):
+    transcription_id = IntegerField(primary_key=True)
+    data = TextField()
+
+
+class Searchable(Table):
+    first_row = IntegerField(primary_key=True)
+    last_row = IntegerField()
+    transcript_id = IntegerField(null=True)
+    correction_of = IntegerField(null=True)
+
+
+class Unsearchable(Table):
+    first_row = IntegerField(primary_key=True)
+    last_row = IntegerField()
 
 
 class LedgerEntry(Table):

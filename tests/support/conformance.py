@@ -26,6 +26,7 @@ IN_WORDS = {
     "updateAnyUser": "at least one field, with at most 6 decimal places",
     "issueApiKey": "more than spaces",
     "renameFile": "more than what is unsafe to show",
+    "correctTranscription": "times in order, within the recording; text with more than spaces",
     "orderTranscriptions": "what the model knows, and at most 6 decimal places",
     "getTranscription": "max_line_count needs max_line_width",
     "streamTranscription": "max_line_count needs max_line_width",
@@ -117,6 +118,8 @@ def ground(document: JSON, world: World) -> None:
         "old_password": [PASSWORD],
         "session_id": world.sessions,
         "price_multiplier": [0.5],
+        "revision": [0],
+        "segments": [[], [{"start": 0, "end": 0.5, "text": "Hello"}]],
         "temperature": [0.5],
     }
     for record in bodies(document):

@@ -47,7 +47,9 @@ def test_the_list_has_everybodys_statistics(service: Service, root: Api) -> None
                 "files_uploaded": 2,
             },
             "total_storage_bytes": sum(
-                path.stat().st_size for path in (service.storage.root / "files").glob("*/*")
+                path.stat().st_size
+                for path in (service.storage.root / "files").glob("*/*")
+                if path.name != "probabilities"  # of speech: a thousandth of the WAV
             ),
             "active_sessions": 1,
             "api_keys_count": 1,

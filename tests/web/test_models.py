@@ -9,9 +9,11 @@ from whisper_service.models import catalog
 
 def test_models_are_listed_by_name_and_size(service: Service, stub_models: Path) -> None:
     ann = service.register()
-    assert ann.get("/model") == {"models": [{"name": "ggml-tiny.en"}]}
+    answer = ann.get("/model")
+    assert answer["models"] == [{"name": "ggml-tiny.en"}]
+    assert {"en", "de", "yue"} < set(answer["languages"])
     size = (stub_models / "ggml-tiny.en.bin").stat().st_size
-    assert ann.get("/models?size=true") == {"models": [{"name": "ggml-tiny.en", "size": size}]}
+    assert ann.get("/models?size=true")["models"] == [{"name": "ggml-tiny.en", "size": size}]
     assert ann.error("GET", "/model?size=x", 400) == "size must be true or false"
 
 

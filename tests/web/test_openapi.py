@@ -158,6 +158,7 @@ def routes_of_app(service: Service) -> set[str]:
         f"{method} {re.sub('<.*?>', '{}', rule.rule)}"
         for rule in service.client.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if not rule.endpoint.startswith("page.")  # files for browsers, which are no API
     }
 
 

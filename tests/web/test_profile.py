@@ -210,6 +210,9 @@ def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> Non
         "transcript": 1,
         "checkpoint": 0,
         "transcription": 2,
+        "correction": 0,
+        "searchable": 1,
+        "unsearchable": 0,
         "ledger": 3,
     }
     assert len(list((service.storage.root / "files").iterdir())) == 1

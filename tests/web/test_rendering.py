@@ -126,7 +126,7 @@ def test_a_client_that_waited_for_the_end_gets_the_result(
 
 
 def test_the_same_result_is_rendered_once_by_many(gate: Gate) -> None:
-    renderer, key = Renderer(), ResultKey(1, "srt", Layout())
+    renderer, key = Renderer(), ResultKey(1, None, "srt", Layout())
     gate.open.set()
     for data in (SHORT.to_json(), LONG.to_json()):
         key = key._replace(transcript_id=key.transcript_id + 1)
@@ -144,7 +144,7 @@ def test_the_same_result_is_rendered_once_by_many(gate: Gate) -> None:
 
 def test_what_is_kept_is_bounded() -> None:
     renderer = Renderer(capacity=10_000)
-    keys = [ResultKey(number, "json", Layout()) for number in range(100)]
+    keys = [ResultKey(number, None, "json", Layout()) for number in range(100)]
     for key in keys:
         renderer.render({key: transcript("x" * 1000).to_json()}, None)
         renderer.cached(keys[0])  # what is asked for stays

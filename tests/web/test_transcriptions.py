@@ -1,5 +1,6 @@
 import pytest
 
+from tests.support.engine import FakeEngine
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from whisper_service import ids
@@ -102,3 +103,41 @@ def test_nobody_transcribes_anothers_file(service: Service, file_uuid: str) -> N
     body = {"uuid": file_uuid, "model": "ggml-tiny.en"}
     message = service.register("bob").error("POST", "/transcribe", 404, body)
     assert message == "File not found or access denied"
+
+
+def test_one_s_own_are_listed_newest_first(service: Service, ann: Api, file_uuid: str) -> None:
+    (other,) = ann.upload(DATA / "jfk.wav")
+    for uuid, formats in ((file_uuid, ["srt", "vtt"]), (other["uuid"], ["verbose_json"])):
+        ann.post("/transcribe", {"uuid": uuid, "model": "ggml-tiny.en", "format": formats})
+    answer = ann.get("/transcribe?limit=2")
+    assert [row["format"] for row in answer["transcriptions"]] == ["verbose_json", "vtt"]
+    assert answer["pagination"]["total_count"] == 3
+    newest = answer["transcriptions"][0]
+    assert newest["filename"] == "jfk.wav"
+    assert (newest["status"], newest["queue_position"], newest["revision"]) == ("pending", 2, 0)
+    service.work()
+    assert [row["status"] for row in ann.get("/transcribe")["transcriptions"]] == 3 * ["completed"]
+    ann.call("DELETE", f"/file/{file_uuid}")
+    of_file = ann.get(f"/transcribe?file={file_uuid}")["transcriptions"]
+    assert [(row["format"], row["filename"]) for row in of_file] == [("vtt", None), ("srt", None)]
+    bob = service.register("bob")
+    assert bob.get("/transcribe")["transcriptions"] == []
+    assert bob.get(f"/transcribe?file={file_uuid}")["transcriptions"] == []
+    assert ann.error("GET", "/transcribe?file=x", 400)
+    assert service.anyone.error("GET", "/transcribe", 401)
+
+
+def test_a_list_says_why_one_failed_and_how_far_another_is(
+    service: Service, ann: Api, file_uuid: str
+) -> None:
+    body = {"uuid": file_uuid, "model": "ggml-tiny.en"}
+    seen = []
+    ann.post("/transcribe", body)
+    service.convert_once()
+    service.transcribe(FakeEngine(lambda: seen.append(ann.get("/transcribe"))))
+    (running,) = seen[0]["transcriptions"]
+    assert (running["status"], running["progress"], running["text"]) == ("processing", 0, "")
+    ann.post("/transcribe", {**body, "language": "en"})
+    ann.call("DELETE", f"/file/{file_uuid}")
+    (failed, _) = ann.get("/transcribe")["transcriptions"]
+    assert (failed["status"], failed["error"]) == ("failed", "File deleted")

@@ -24,6 +24,7 @@ def test_register_logs_in(service: Service) -> None:
         "registered_at": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(User.get().registered_at)),
         "token_balance": 1000,
         "avatar_uuid": None,
+        "price_multiplier": 1.0,
     }
 
 

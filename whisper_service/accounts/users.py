@@ -7,7 +7,7 @@ from pathlib import Path
 
 from peewee import IntegrityError
 
-from whisper_service import billing, credentials, ids
+from whisper_service import billing, credentials, ids, search_index
 from whisper_service.accounts import api_keys, avatars, passwords, sessions
 from whisper_service.config import AuthSettings
 from whisper_service.db import write_transaction
@@ -140,6 +140,8 @@ def delete(user: User, password: str, storage: Storage) -> None:
         api_keys.revoke_all(user)
     while _delete_transcriptions(user):
         pass
+    while _remove_from_search():
+        pass
     with write_transaction():
         now = User.get_or_none(User.uuid == user.uuid)
         files = [row.uuid for row in File.select(File.uuid).where(File.user_id == user.id)]
@@ -157,6 +159,12 @@ def _delete_transcriptions(user: User) -> int:
             Transcription.delete().where(Transcription.id.in_(some.limit(BATCH_SIZE))).execute()
         )
     return deleted
+
+
+def _remove_from_search() -> int:
+    """Remove a batch of deleted segments from the index, and return its size."""
+    with write_transaction():
+        return search_index.remove_deleted()
 
 
 def promote(uuid: str) -> None:

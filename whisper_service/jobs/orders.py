@@ -4,8 +4,11 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
-from whisper_service import billing, credentials, ids
+from peewee import JOIN, fn
+
+from whisper_service import billing, credentials, ids, search_index
 from whisper_service.config import LimitsSettings
 from whisper_service.db import database, write_transaction
 from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
@@ -13,7 +16,14 @@ from whisper_service.files import library
 from whisper_service.jobs import checkpoints
 from whisper_service.models.catalog import ModelFile
 from whisper_service.pagination import Page, page_of
-from whisper_service.tables import UNFINISHED, File, StoredTranscript, Transcription, User
+from whisper_service.tables import (
+    UNFINISHED,
+    Correction,
+    File,
+    StoredTranscript,
+    Transcription,
+    User,
+)
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.formats import ORDERED
 from whisper_service.transcripts.transcript import Transcript
@@ -106,41 +116,85 @@ def of_file(file_uuid: str, number: int, limit: int) -> Page[Transcription]:
     return page
 
 
+def list_owned(
+    user: User, number: int, limit: int, file_uuid: str | None
+) -> Page[tuple[Transcription, str | None]]:
+    """Return a page of a user's transcriptions, newest first, each with its recording's name.
+
+    The name is None if the recording was deleted. With a `file_uuid`, only those of that file.
+    """
+    query = Transcription.select().where(Transcription.user_id == user.id)
+    if file_uuid is not None:
+        query = query.where(Transcription.file_uuid == file_uuid)
+    newest = Transcription.created_at.desc(), Transcription.id.desc()
+    page = page_of(query.order_by(*newest), number, limit)
+    files = File.select(File.uuid, File.filename).where(
+        File.uuid.in_({row.file_uuid for row in page.rows})
+    )
+    names = {file.uuid: file.filename for file in files}
+    listed = [(row, names.get(row.file_uuid)) for row in page.rows]
+    return Page(listed, number, limit, page.total)
+
+
 def with_transcripts(
-    rows: Sequence[Transcription], max_length: int
+    rows: Sequence[Transcription], max_length: int, *, original: bool
 ) -> list[tuple[Transcription, str | None]]:
-    """Return rows of one file, the completed ones with their stored transcripts.
+    """Return rows of one file, the completed ones with their transcripts, as `load` does.
 
     After the first transcript, the one that would make it more than `max_length` characters in all,
     and whatever follows it, are None. Rows that were deleted since they were read are left out.
     """
     completed = [row.id for row in rows if row.transcript_id is not None]
-    loaded = _load(rows[0].file_uuid, completed, max_length) if completed else {}
-    return [
-        (row, loaded.get(row.id)) for row in rows if row.transcript_id is None or row.id in loaded
-    ]
+    loaded = (
+        _load_all(rows[0].file_uuid, completed, max_length, original=original) if completed else {}
+    )
+    found: list[tuple[Transcription, str | None]] = []
+    for row in rows:
+        if row.transcript_id is None:
+            found.append((row, None))
+        elif row.id in loaded:
+            row.revision, data = loaded[row.id]
+            found.append((row, data))
+    return found
 
 
-def _load(file_uuid: str, row_ids: Sequence[int], max_length: int) -> dict[int, str | None]:
+_Loaded = tuple[int, str | None]  # the revision of a transcription, and its transcript
+
+
+def _load_all(
+    file_uuid: str, row_ids: Sequence[int], max_length: int, *, original: bool
+) -> dict[int, _Loaded]:
     """Load transcripts by the ids of their transcriptions, which ascend."""
     query = (
-        Transcription.select(Transcription.id, StoredTranscript.data)
-        .join(StoredTranscript, on=(StoredTranscript.id == Transcription.transcript_id))
+        _with_data(original=original)
         .where(
             Transcription.file_uuid == file_uuid, Transcription.id.between(row_ids[0], row_ids[-1])
         )
         .order_by(Transcription.id)
     )
-    loaded: dict[int, str | None] = {}
+    loaded: dict[int, _Loaded] = {}
     length = 0
     # SQLite reads a row when it is asked for it, so that no more is read than is wanted.
     with closing(database.execute_sql(*query.sql())) as cursor:  # type: ignore[no-untyped-call]
-        for row_id, data in cursor:
+        for row_id, revision, data in cursor:
             length += len(data)
             if loaded and length > max_length:
-                return loaded | dict.fromkeys(each for each in row_ids if each >= row_id)
-            loaded[row_id] = data
+                left_out = (each for each in row_ids if each >= row_id)
+                return loaded | dict.fromkeys(left_out, (revision, None))
+            loaded[row_id] = revision, data
     return loaded
+
+
+def _with_data(*, original: bool) -> Any:  # noqa: ANN401 - a query
+    """Select the ids and revisions of completed transcriptions, with their transcripts."""
+    stored = StoredTranscript.data
+    data = stored if original else fn.COALESCE(Correction.data, stored)
+    return (
+        Transcription.select(Transcription.id, Transcription.revision, data)
+        .join(StoredTranscript, on=(StoredTranscript.id == Transcription.transcript_id))
+        .switch(Transcription)
+        .join(Correction, JOIN.LEFT_OUTER, on=(Correction.transcription_id == Transcription.id))
+    )
 
 
 def delete(user: User, uuid: str) -> Transcription:
@@ -161,19 +215,27 @@ def delete(user: User, uuid: str) -> Transcription:
             billing.refund_rest(row)
         Transcription.delete().where(Transcription.uuid == uuid).execute()
         checkpoints.clear_unwanted(TranscriptKey.of(row))
+        search_index.remove_deleted()
     return row
 
 
 def transcript_of(transcription: Transcription) -> Transcript | None:
     """Load the transcript; None until the transcription is completed, and after its deletion."""
-    data = stored(transcription)
+    data = load(transcription, original=False)
     return Transcript.from_json(data) if data is not None else None
 
 
-def stored(transcription: Transcription) -> str | None:
-    """Load a transcript's JSON; None until it is completed, and after its deletion."""
-    row = StoredTranscript.get_or_none(StoredTranscript.id == transcription.transcript_id)
-    return row.data if row else None
+def load(transcription: Transcription, *, original: bool) -> str | None:
+    """Load a transcript's JSON, as it was corrected or as the `original`.
+
+    The row gets the revision that was loaded. Returns None until the transcription is completed,
+    and after its deletion.
+    """
+    query = _with_data(original=original).where(Transcription.id == transcription.id)
+    for _, revision, data in database.execute_sql(*query.sql()):  # type: ignore[no-untyped-call]
+        transcription.revision = revision
+        return str(data)
+    return None
 
 
 def _check_unfinished(file: File, new: int, limits: LimitsSettings) -> None:

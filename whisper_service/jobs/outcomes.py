@@ -5,7 +5,7 @@ from typing import Any
 
 from peewee import ModelSelect
 
-from whisper_service import billing
+from whisper_service import billing, search_index
 from whisper_service.db import write_transaction
 from whisper_service.jobs import checkpoints
 from whisper_service.jobs.job import Job
@@ -45,9 +45,11 @@ def save_checkpoint(job: Job, chunk: Chunk, answer: Transcribed, speech_samples:
 def complete(job: Job, transcript: Transcript) -> None:
     """Keep the transcript for all that shared the run."""
     data = transcript.to_json()
+    entries = search_index.entries(job.user_id, transcript)
     with write_transaction():
         if _running(job.claim).exists():
             stored = StoredTranscript.create(**job.key.values(), data=data)
+            search_index.add(entries, transcript_id=stored.id)
             finish(job.claim, stored.id)
         checkpoints.clear(job.key)
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from peewee import ModelSelect, fn
 
-from whisper_service import billing, ids
+from whisper_service import billing, ids, search_index
 from whisper_service.audio import SAMPLE_RATE
 from whisper_service.db import write_transaction
 from whisper_service.jobs import checkpoints, outcomes
 from whisper_service.jobs.job import Job
-from whisper_service.tables import File, StoredTranscript, Transcription, User
+from whisper_service.tables import File, Searchable, StoredTranscript, Transcription, User
 from whisper_service.transcript_key import TranscriptKey, same_key
+from whisper_service.transcripts.transcript import Transcript
 
 # Transcriptions that one run serves, so that no transaction is long.
 MAX_SHARED = 100
@@ -62,6 +63,7 @@ def complete_stored() -> bool:
         stored = StoredTranscript.get(*TranscriptKey.of(first).matching(StoredTranscript))
         if _pay([first], _samples_of(stored), claim):
             outcomes.finish(claim, stored.id)
+            _index_again(stored, first.user_id)
     return True
 
 
@@ -115,6 +117,13 @@ def _has_transcript() -> Any:  # noqa: ANN401 - an SQL expression
 def _samples_of(stored: StoredTranscript) -> int:
     of_it = Transcription.select().where(Transcription.transcript_id == stored.id)
     return of_it.get().samples or 0
+
+
+def _index_again(stored: StoredTranscript, owner: int) -> None:
+    """Index a transcript whose transcriptions were all corrected, now that another shows it."""
+    if not Searchable.select().where(Searchable.transcript_id == stored.id).exists():
+        entries = search_index.entries(owner, Transcript.from_json(stored.data))
+        search_index.add(entries, transcript_id=stored.id)
 
 
 def _pay(members: Sequence[Transcription], samples: int, claim: str) -> bool:

@@ -46,14 +46,18 @@ class Admission:
     def max_body_bytes(self, head: RequestHead) -> int:
         """Return how many bytes the body of a request may have.
 
-        Raises Unauthenticated for an anonymous upload, StorageFull if it does not fit on the disk,
-        InvalidRequest for a large body that is not a form and for an avatar that is too large.
+        Raises Unauthenticated for a large body from nobody, StorageFull if it does not fit on the
+        disk, InvalidRequest for a large body that is not a form where only forms are large, and for
+        an avatar that is too large.
         """
-        form_limit = self.find_options(head.method, head.path).form_limit
-        if form_limit is None or not head.has_body:
+        options = self.find_options(head.method, head.path)
+        form_limit, json_bytes = options.form_limit, options.max_json_bytes
+        if not head.has_body or (form_limit is None and json_bytes is None):
             return MAX_BODY_BYTES
         database.connect(reuse_if_open=True)
         auth.authenticate(head.headers.get("AUTHORIZATION", ""), self.config.auth.session_hours)
+        if form_limit is None:
+            return json_bytes or MAX_BODY_BYTES
         if not forms.is_multipart(head.headers.get("CONTENT_TYPE", "")):
             if head.length > MAX_BODY_BYTES:
                 raise InvalidRequest("Files must be sent as multipart/form-data")

@@ -58,7 +58,7 @@ def _words(segment: Segment) -> list[Word]:
     texts = segment.text.split()
     if [word.text for word in segment.words] == texts:
         return segment.words
-    return _spread(texts, segment.start, segment.end, joint=1)
+    return spread(texts, segment.start, segment.end, joint=1)
 
 
 def _split(word: Word, width: int) -> list[Word]:
@@ -66,10 +66,10 @@ def _split(word: Word, width: int) -> list[Word]:
     if len(word.text) <= width:
         return [word]
     texts = [word.text[start : start + width] for start in range(0, len(word.text), width)]
-    return _spread(texts, word.start, word.end, joint=0)
+    return spread(texts, word.start, word.end, joint=0)
 
 
-def _spread(texts: Sequence[str], start: float, end: float, joint: int) -> list[Word]:
+def spread(texts: Sequence[str], start: float, end: float, joint: int) -> list[Word]:
     """Divide a time span among texts by length, with `joint` characters between two of them."""
     total = sum(map(len, texts)) + joint * (len(texts) - 1)
     words, passed = [], 0

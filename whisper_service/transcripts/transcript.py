@@ -85,7 +85,7 @@ def tidy(segments: Sequence[Segment], duration: float) -> list[Segment]:
         start = round(max(segment.start, floor), 3)
         end = round(min(segment.end, limit), 3)
         if text and start < end:
-            words = _limit_words(segment.words, start, end)
+            words = limit_words(segment.words, start, end)
             timed = replace(segment, start=start, end=end, text=text, words=words)
             tidied.append(_join([*untimed, timed], timed))
             untimed.clear()
@@ -93,11 +93,11 @@ def tidy(segments: Sequence[Segment], duration: float) -> list[Segment]:
         elif text and tidied:
             # Text without a time span belongs to the segment before it.
             last = tidied[-1]
-            words = _limit_words(segment.words, last.end, last.end)
+            words = limit_words(segment.words, last.end, last.end)
             tidied[-1] = _join([last, replace(segment, text=text, words=words)], last)
         elif text:
             untimed.append(
-                replace(segment, text=text, words=_limit_words(segment.words, start, start))
+                replace(segment, text=text, words=limit_words(segment.words, start, start))
             )
     return tidied
 
@@ -106,10 +106,10 @@ def _join(parts: Sequence[Segment], timed: Segment) -> Segment:
     """Return `timed` with the texts and words of all parts."""
     words = [word for part in parts for word in part.words]
     text = " ".join(part.text for part in parts)
-    return replace(timed, text=text, words=_limit_words(words, timed.start, timed.end))
+    return replace(timed, text=text, words=limit_words(words, timed.start, timed.end))
 
 
-def _limit_words(words: Sequence[Word], start: float, end: float) -> list[Word]:
+def limit_words(words: Sequence[Word], start: float, end: float) -> list[Word]:
     """Return the words in order, limited to a time span."""
     placed = []
     for word in words:

@@ -7,6 +7,7 @@ from flask import Blueprint
 from whisper_service.models import catalog
 from whisper_service.web import params
 from whisper_service.web.services import services
+from whisper_service.whisper import languages
 
 private = Blueprint("models", __name__)
 
@@ -19,5 +20,6 @@ def available() -> dict[str, Any]:
         "models": [
             {"name": model.name, "size": model.size} if with_size else {"name": model.name}
             for model in catalog.available(services().config.models.path)
-        ]
+        ],
+        "languages": sorted(languages.CODES),
     }

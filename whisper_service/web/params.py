@@ -13,11 +13,13 @@ MAX_LIMIT = 100
 MAX_PAGE = 10**12
 
 
-def json_object(*, optional: bool = False) -> dict[str, Any]:
+def json_object(*, optional: bool = False, max_bytes: int | None = None) -> dict[str, Any]:
     """Return the body as a JSON object, whatever its content type, and {} if it may be missing.
 
-    Numbers with a fraction are Decimal.
+    It may have `max_bytes`, or else as many as any. Numbers with a fraction are Decimal.
     """
+    if max_bytes is not None:
+        request.max_content_length = max_bytes
     body = request.get_data()
     if optional and not body:
         return {}
@@ -71,9 +73,9 @@ def optional_integer(body: dict[str, Any], name: str, maximum: int) -> int | Non
 
 
 def optional_decimal(
-    body: dict[str, Any], name: str, maximum: float, *, places: int
+    body: dict[str, Any], name: str, maximum: float, *, places: int | None = None
 ) -> Decimal | None:
-    """Return a number from 0 to `maximum` with at most that many decimal places."""
+    """Return a number from 0 to `maximum` with at most that many decimal places, if limited."""
     value = body.get(name)
     if value is None:
         return None
@@ -81,7 +83,7 @@ def optional_decimal(
         raise InvalidRequest(f"{name} must be a number")
     _check_bounds(value, name, maximum)
     number = Decimal(value)
-    if number != round(number, places):
+    if places is not None and number != round(number, places):
         raise InvalidRequest(f"{name} must have at most {places} decimal places")
     return number
 

@@ -28,19 +28,27 @@ BUSY = "The server is rendering other long transcripts. Try again in a second"
 
 @dataclass(frozen=True)
 class View:
-    """How to render a completed transcription; a `format` of None is the one it was made for."""
+    """How to render a completed transcription; a `format` of None is the one it was made for.
+
+    `original` leaves out what was corrected.
+    """
 
     format: str | None
     layout: Layout
+    original: bool = False
 
     def format_of(self, row: Transcription) -> str:
         return self.format or row.format
 
 
 class ResultKey(NamedTuple):
-    """What a result was rendered from. The id of a transcript is never reused."""
+    """What a result was rendered from. The id of a transcript is never reused.
+
+    `correction` is the transcription that has it, and its revision.
+    """
 
     transcript_id: int
+    correction: tuple[int, int] | None
     format: str
     layout: Layout
 
@@ -63,7 +71,9 @@ def result_key(row: Transcription, view: View) -> ResultKey:
     name = view.format_of(row)
     layout = Layout() if FORMATS[name].is_json else view.layout
     assert row.transcript_id is not None
-    return ResultKey(row.transcript_id, name, layout)
+    is_corrected = row.revision > 0 and not view.original
+    correction = (row.id, row.revision) if is_corrected else None
+    return ResultKey(row.transcript_id, correction, name, layout)
 
 
 class Renderer:

@@ -29,17 +29,26 @@ class Pool(StrEnum):
 
 @dataclass(frozen=True)
 class RouteOptions:
-    """`form_limit` is for routes that take a multipart form with files, from users only."""
+    """`form_limit` is for routes that take a multipart form with files, from users only.
+
+    `max_json_bytes` is for those that take more JSON than others, from users only.
+    """
 
     pool: Pool = Pool.SHORT
     form_limit: FormLimit | None = None
+    max_json_bytes: int | None = None
 
 
-def route_options(pool: Pool, form_limit: FormLimit | None = None) -> Callable[[View], View]:
+def route_options(
+    pool: Pool = Pool.SHORT,
+    form_limit: FormLimit | None = None,
+    *,
+    max_json_bytes: int | None = None,
+) -> Callable[[View], View]:
     """Set the options of a view; one without this decorator has the defaults."""
 
     def decorate(view: View) -> View:
-        setattr(view, _ATTRIBUTE, RouteOptions(pool, form_limit))
+        setattr(view, _ATTRIBUTE, RouteOptions(pool, form_limit, max_json_bytes))
         return view
 
     return decorate

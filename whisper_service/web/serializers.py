@@ -9,6 +9,7 @@ from whisper_service import billing
 from whisper_service.accounts.statistics import Statistics
 from whisper_service.audio import seconds_of
 from whisper_service.jobs.progress import Pending, Processing, Progress
+from whisper_service.jobs.search import Hit
 from whisper_service.pagination import Page
 from whisper_service.tables import ApiKey, File, Session, Transcription, User
 from whisper_service.web.rendering import Rendered
@@ -27,6 +28,10 @@ def user(row: User) -> dict[str, Any]:
         "token_balance": row.token_balance,
         "avatar_uuid": row.avatar_uuid,
     }
+
+
+def own_account(row: User) -> dict[str, Any]:
+    return user(row) | {"price_multiplier": row.price_micros / billing.MICROS}
 
 
 def priced_user(row: User) -> dict[str, Any]:
@@ -133,11 +138,45 @@ def transcription(
     if row.status == "failed":
         answer["error"] = row.error
     answer["processed_at"] = timestamp(row.processed_at)
+    if row.status == "completed":
+        answer["revision"] = row.revision
     if row.status != "failed":
         answer["data"] = rendered.data if rendered else None
     if row.status == "completed" and rendered is None:
         answer["data_omitted"] = True
     return answer | _progress(progress)
+
+
+def listed_transcription(
+    row: Transcription, filename: str | None, progress: Progress | None
+) -> dict[str, Any]:
+    """Return one of a list, without its transcript."""
+    answer = {
+        "uuid": row.uuid,
+        "file_uuid": row.file_uuid,
+        "filename": filename,
+        "model": row.model,
+        "language": row.language,
+        "format": row.format,
+        "status": row.status,
+        "created_at": timestamp(row.created_at),
+        "processed_at": timestamp(row.processed_at),
+        "revision": row.revision,
+    }
+    return answer | ({"error": row.error} if row.error else {}) | _progress(progress)
+
+
+def search_hit(hit: Hit) -> dict[str, Any]:
+    return {
+        "transcription_uuid": hit.transcription.uuid,
+        "file_uuid": hit.transcription.file_uuid,
+        "filename": hit.filename,
+        "segment": hit.segment,
+        "start": hit.start,
+        "end": hit.end,
+        "text": hit.text,
+        "matches": hit.matches,
+    }
 
 
 def to_json(answer: Mapping[str, Any]) -> bytes:

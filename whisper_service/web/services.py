@@ -27,6 +27,8 @@ class Services:
         self.failures_of_account = FailedLoginLimiter(auth.failures_per_account_total)
         self.failures_of_credential = FailedLoginLimiter(auth.failures_per_account)
         self.renderer = Renderer()
+        # One with the segments of many hours takes a second of the interpreter's lock.
+        self.corrections = ConcurrencyLimit(total=2, per_key=1)
 
 
 def services() -> Services:

@@ -20,6 +20,7 @@ from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 
 MAX_LINE_WIDTH, MAX_LINE_COUNT = 1000, 100
 MAX_WAIT = 60  # seconds
+VERSIONS = ("corrected", "original")
 # Characters of stored transcripts in one answer: their rendering takes a second.
 MAX_LIST_LENGTH = 8 * 1024**2
 
@@ -45,6 +46,22 @@ def submit() -> dict[str, Any]:
         "transcriptions": [
             {"uuid": row.uuid, "format": row.format, "status": row.status} for row in queued
         ],
+    }
+
+
+@private.get("/transcribe")
+def list_owned() -> dict[str, Any]:
+    number, limit = params.page()
+    file = request.args.get("file")
+    file_uuid = None if file is None else ids.parse(file)
+    page = orders.list_owned(current_user(), number, limit, file_uuid)
+    progress = services().worker.progress.of([row for row, _ in page.rows])
+    return {
+        "transcriptions": [
+            serializers.listed_transcription(row, filename, progress.get(row.id))
+            for row, filename in page.rows
+        ],
+        "pagination": serializers.pagination(page),
     }
 
 
@@ -111,13 +128,13 @@ def _rendered(
     """
     if row.transcript_id is None:
         return None
-    key = result_key(row, view)
-    found = running.renderer.cached(key)
+    found = running.renderer.cached(result_key(row, view))
     if found:
         return found
-    stored = orders.stored(row)
+    stored = orders.load(row, original=view.original)
     if stored is None:
         raise NotFound("Transcription not found")
+    key = result_key(row, view)
     return running.renderer.render({key: stored}, network)[key]
 
 
@@ -127,7 +144,7 @@ def _of_file(uuid: str, view: View) -> Response:
     Those whose transcript was deleted since the rows were read are left out.
     """
     page = orders.of_file(uuid, *params.page(params.MAX_LIMIT))
-    rows = orders.with_transcripts(page.rows, MAX_LIST_LENGTH)
+    rows = orders.with_transcripts(page.rows, MAX_LIST_LENGTH, original=view.original)
     stored = {result_key(row, view): data for row, data in rows if data is not None}
     results = services().renderer.render(stored, current_network())
     progress = services().worker.progress.of([row for row, _ in rows])
@@ -164,6 +181,9 @@ def _options(body: dict[str, Any]) -> Options:
 def _view() -> View:
     if not request.args:
         return View(None, Layout())
+    version = request.args.get("version", "corrected")
+    if version not in VERSIONS:
+        raise InvalidRequest(f"version must be one of: {', '.join(VERSIONS)}")
     name = request.args.get("format")
     if name is not None and name not in FORMATS:
         raise InvalidRequest(f"Invalid format: {name}. Must be one of: {', '.join(FORMATS)}")
@@ -171,7 +191,7 @@ def _view() -> View:
     lines = params.query_integer("max_line_count", MAX_LINE_COUNT)
     if lines is not None and width is None:
         raise InvalidRequest("max_line_count needs max_line_width")
-    return View(name, Layout(width, lines))
+    return View(name, Layout(width, lines), version == "original")
 
 
 def _as_file(row: Transcription, view: View) -> Response:

@@ -77,7 +77,7 @@ def active_sessions() -> dict[str, Any]:
 
 @private.get("/user")
 def profile() -> dict[str, Any]:
-    return serializers.user(current_user())
+    return serializers.own_account(current_user())
 
 
 @private.patch("/user")
