@@ -118,6 +118,7 @@ CREATE INDEX transcription_by_file ON transcription (file_uuid, id);
 CREATE INDEX transcription_by_file_and_status ON transcription (file_uuid, status);
 CREATE INDEX transcription_by_claim ON transcription (claim);
 CREATE INDEX transcription_by_user ON transcription (user_id, created_at, status, samples);
+CREATE INDEX transcription_of_user ON transcription (user_id);
 CREATE INDEX transcription_by_transcript ON transcription (transcript_id);
 CREATE TRIGGER transcript_of_nobody AFTER DELETE ON transcription
 WHEN OLD.transcript_id IS NOT NULL

@@ -19,7 +19,7 @@ from typing import Any
 
 import jiwer
 
-from benchmarks import encoder, limits, queries, recordings, resources
+from benchmarks import encoder, limits, queries, reading, recordings, resources, searching
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
 from tests.support.speech import normalise
@@ -210,6 +210,8 @@ def _run_limits(url: str, folder: Path, asked: argparse.Namespace) -> None:
         "memory": lambda: resources.memory(models, model, folder),
         "uploads": lambda: resources.uploads(url, folder, pairs),
         "rows": lambda: queries.compare(folder, pairs),
+        "page": lambda: reading.compare(models, model, folder, pairs),
+        "search": lambda: searching.compare(models, folder, pairs),
     }.items():
         if not asked.only or name in asked.only:
             measure()

@@ -138,7 +138,7 @@ def test_what_was_transcribed_before_can_be_searched(tmp_path: Path) -> None:
     db.open_database(make_old(tmp_path / "service.db", 4))
     for searched, text in (("koln", "Köln am Rhein."), ("大学", "東京大学")):
         (hit,) = search.find(1, searched, 1, 10).rows
-        assert (hit.text, hit.transcription.id) == (text, 4)
+        assert (hit.text, hit.transcription_uuid) == (text, f"{10:032x}")
     assert search.find(2, "koln", 1, 10).rows == []
     with db.write_transaction():
         Transcription.delete().where(Transcription.id == 4).execute()

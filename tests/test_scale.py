@@ -29,6 +29,8 @@ from whisper_service.jobs import outcomes, queue
 from whisper_service.jobs.job import Job
 from whisper_service.tables import Transcription
 
+CORRECTED = {"segments": [{"start": 0, "end": 1, "text": "Hello again"}], "revision": 0}
+
 
 @dataclass
 class Statement:
@@ -113,6 +115,14 @@ class Operations:
             "tokens": lambda: api.get("/user/token"),
             "poll": lambda: api.get(f"/transcribe/{self.transcription}"),
             "poll of a file": lambda: api.get(f"/transcribe/{self.file}"),
+            "transcription list": lambda: api.get("/transcribe?limit=2"),
+            "transcription list of a file": lambda: api.get(
+                f"/transcribe?limit=2&file={self.file}"
+            ),
+            "search": lambda: api.get("/search?q=hello"),
+            "correct": lambda: api.call(
+                "PATCH", f"/transcribe/{self.transcription}", json=CORRECTED
+            ),
             "file list": lambda: api.get("/file?limit=2"),
             "admin list": lambda: api.get("/admin/users"),
             "price": lambda: api.call("PATCH", self.priced, json={"price_multiplier": 2}),
@@ -184,6 +194,7 @@ def test_every_query_is_served_by_an_index(small: dict[str, list[Statement]]) ->
         if not statement.lists_who_waits
         for line in statement.plan()
         if "TEMP B-TREE" in line or (line.startswith("SCAN") and not statement.stops_early)
+        if not line.endswith(("VIRTUAL TABLE INDEX 0:><", "VIRTUAL TABLE INDEX 0:M4"))  # FTS5's own
     }
     assert not faults, "\n".join(" | ".join(fault) for fault in sorted(faults))
 

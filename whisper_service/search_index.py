@@ -62,7 +62,7 @@ def remove_deleted() -> int:
     Runs in the transaction that deletes or corrects a transcription, for which it is enough.
     """
     removed = 0
-    for row in Unsearchable.select().order_by(Unsearchable.first_row):
+    for row in Unsearchable.select().order_by(Unsearchable.first_row).limit(MAX_REMOVED):
         last = min(row.last_row, row.first_row + MAX_REMOVED - removed - 1)
         database.execute_sql(  # type: ignore[no-untyped-call]
             "DELETE FROM segment_search WHERE rowid BETWEEN ? AND ?", (row.first_row, last)

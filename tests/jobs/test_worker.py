@@ -111,8 +111,8 @@ def test_an_answer_that_makes_no_transcript_fails_the_job(service: Service) -> N
     (uuid,) = submit(service, ann)
 
     class Confused(FakeEngine):
-        def ask(self, *arguments: Any) -> Any:
-            answer = super().ask(*arguments)
+        def ask(self, *arguments: Any, **more: Any) -> Any:
+            answer = super().ask(*arguments, **more)
             is_text = isinstance(answer, Transcribed)
             return replace(answer, segments=[{"text": "no times"}]) if is_text else answer
 
@@ -130,6 +130,22 @@ def test_a_recording_that_kills_the_engine_fails_after_three_tries(service: Serv
     assert len(engine.calls) == 3
     assert ann.get(f"/transcribe/{uuid}")["status"] == "failed"
     assert balance() == 1000
+
+
+def test_after_a_crash_the_prebuilt_engine_is_asked(service: Service) -> None:
+    ann = service.register()
+    (uuid,) = submit(service, ann)
+    seen = []
+
+    def act() -> None:
+        seen.append(engine.is_prebuilt)
+        if not engine.is_prebuilt:
+            raise EngineCrashed("-4")
+
+    engine = FakeEngine(act)
+    service.transcribe(engine)
+    assert seen == [False, True]
+    assert ann.get(f"/transcribe/{uuid}")["data"]["text"] == "Hello world."
 
 
 def test_a_cancelled_job_goes_back(service: Service) -> None:

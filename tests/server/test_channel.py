@@ -9,11 +9,13 @@ from tests.support.live import Client, LiveServer, served, start_server
 from tests.support.paths import DATA
 from tests.support.wire import Wire, connected, head
 from whisper_service.web import MAX_BODY_BYTES
+from whisper_service.web.corrections import MAX_BODY_BYTES as MAX_CORRECTION
 from whisper_service.web.forms import MAX_AVATAR_BODY_BYTES, MAX_AVATAR_BYTES, max_upload_body_bytes
 
 MIB = 1024**2
 MAX_UPLOAD = MAX_AVATAR_BYTES
 STRANGER = "Missing valid Authorization header with session or API key"
+CORRECTION = f"PATCH /transcribe/{32 * '0'}"
 FORM = "multipart/form-data; boundary=x"
 
 
@@ -53,7 +55,7 @@ def form(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("shown", ["", "Bearer " + "0" * 32, "Basic \xff"])
-@pytest.mark.parametrize("target", ["POST /file", "POST /files", "PATCH /user"])
+@pytest.mark.parametrize("target", ["POST /file", "POST /files", "PATCH /user", CORRECTION])
 def test_an_upload_by_nobody_is_refused_before_it_comes(
     wire: Wire, target: str, shown: str
 ) -> None:
@@ -99,6 +101,15 @@ def test_an_upload_is_received(wire: Wire, key: str) -> None:
 def test_large_bodies_are_refused_outside_of_uploads(wire: Wire, path: str) -> None:
     refused = wire.asked(head("POST", path, Content_Length=MAX_BODY_BYTES + 1))
     assert (refused.status, refused.text) == (413, "Request Entity Too Large")
+
+
+def test_a_correction_may_be_larger(wire: Wire, key: str) -> None:
+    body = b'{"revision": 0, "segments": []' + b" " * MIB + b"}"
+    target = CORRECTION.split()
+    received = wire.asked(head(*target, Content_Length=len(body), Authorization=key), body)
+    assert (received.status, received.text) == (404, "Transcription not found or access denied")
+    refused = wire.asked(head(*target, Content_Length=MAX_CORRECTION + 1, Authorization=key))
+    assert refused.status == 413
 
 
 def test_a_large_body_in_chunks_is_cut_off(wire: Wire) -> None:

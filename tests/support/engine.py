@@ -34,8 +34,15 @@ class FakeEngine:
         self.act_on_search: Callable[[], Any] = lambda: None
 
     def ask(
-        self, model: Path, request: Request, seconds: float, wanted: Callable[[], bool]
+        self,
+        model: Path,
+        request: Request,
+        seconds: float,
+        wanted: Callable[[], bool],
+        *,
+        is_prebuilt: bool = False,
     ) -> Answer:
+        self.is_prebuilt = is_prebuilt
         length = len(request.samples) // 2
         if isinstance(request, FindSpeech):
             self.searches += 1

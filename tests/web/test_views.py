@@ -87,9 +87,9 @@ def test_options_reach_the_engine_and_are_transcripts_of_their_own(
     asked: list[Options | None] = []
 
     class Engine(FakeEngine):
-        def ask(self, model, request, seconds, wanted):
+        def ask(self, model, request, *arguments, **more):
             asked.append(getattr(request, "options", None))
-            return super().ask(model, request, seconds, wanted)
+            return super().ask(model, request, *arguments, **more)
 
     fields = {"prompt": "Dashwood", "word_timestamps": True, "temperature": 0.4}
     order(ann, **fields)

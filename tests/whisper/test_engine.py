@@ -222,3 +222,16 @@ def test_words_have_times_of_their_own(engine: Engine, tiny_en_model: Path) -> N
     assert spoken["Americans"].end < 2.7
     assert spoken["ask"].start > 2.7
     assert 4.5 < spoken["what"].start < 5.5
+
+
+def test_a_library_that_cannot_be_loaded_is_left_out_on_request(
+    tiny_en_model: Path, tmp_path: Path
+) -> None:
+    engine = Engine(lambda: {"WHISPER_LIBRARY": str(tmp_path / "none.so")})
+    try:
+        with pytest.raises(EngineCrashed):
+            engine.ask(tiny_en_model, REQUEST, 60, lambda: True)
+        answer = engine.ask(tiny_en_model, REQUEST, 60, lambda: True, is_prebuilt=True)
+        assert "country" in answer.segments[-1].text
+    finally:
+        engine.close()

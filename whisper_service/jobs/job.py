@@ -14,10 +14,11 @@ from whisper_service.transcript_key import TranscriptKey
 class Job:
     """One transcript to make, for all the transcriptions that were claimed together.
 
-    `samples` are counted at 16 kHz.
+    `samples` are counted at 16 kHz; in `attempts` earlier runs the engine crashed or hung.
     """
 
     claim: str
     user_id: int
     key: TranscriptKey
     samples: int
+    attempts: int = 0

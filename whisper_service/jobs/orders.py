@@ -15,7 +15,7 @@ from whisper_service.errors import InvalidRequest, NotFound, TooManyRequests
 from whisper_service.files import library
 from whisper_service.jobs import checkpoints
 from whisper_service.models.catalog import ModelFile
-from whisper_service.pagination import Page, page_of
+from whisper_service.pagination import Page, newest_first, page_of
 from whisper_service.tables import (
     UNFINISHED,
     Correction,
@@ -126,8 +126,7 @@ def list_owned(
     query = Transcription.select().where(Transcription.user_id == user.id)
     if file_uuid is not None:
         query = query.where(Transcription.file_uuid == file_uuid)
-    newest = Transcription.created_at.desc(), Transcription.id.desc()
-    page = page_of(query.order_by(*newest), number, limit)
+    page = newest_first(query, Transcription.id, number, limit)
     files = File.select(File.uuid, File.filename).where(
         File.uuid.in_({row.file_uuid for row in page.rows})
     )

@@ -46,7 +46,7 @@ def claim_next(user_id: int | None = None, *, only_short: bool = False) -> Job |
             samples = File.get(File.uuid == first.file_uuid).samples or 0
             key = TranscriptKey.of(first)
             if _pay(_sharing(key), samples, claim):
-                return Job(claim, first.user_id, key, samples)
+                return Job(claim, first.user_id, key, samples, first.attempts)
             checkpoints.clear_unwanted(key)
 
 

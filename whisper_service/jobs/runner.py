@@ -93,6 +93,8 @@ class JobRunner:
             task.request(wav, run.language, threads, beam_size, run.options, assignment.expected),
             TASK_SECONDS + TASK_SECONDS_PER_SECOND * task.seconds,
             lambda: self._threads.heartbeat() and outcomes.is_wanted(run.job),
+            # What crashed once may be the fault of the engine that was built here.
+            is_prebuilt=run.job.attempts > 0,
         )
 
     def _continue(self, run: Run, *, is_complete: bool) -> None:

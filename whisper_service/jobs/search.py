@@ -4,17 +4,39 @@ from dataclasses import dataclass
 
 from whisper_service.db import database
 from whisper_service.pagination import Page
-from whisper_service.tables import File, Searchable, Transcription
 from whisper_service.transcripts import search_words
 
-MATCHING = "FROM segment_search WHERE segment_search MATCH ?"
+COUNT = "SELECT count(*) FROM segment_search WHERE segment_search MATCH ?"
+# A transcript that several transcriptions show is found in the newest.
+HITS = """
+WITH hit AS (
+    SELECT rowid AS row, rank AS score, text, start, end FROM segment_search
+    WHERE segment_search MATCH ? ORDER BY rank, rowid DESC LIMIT ? OFFSET ?
+)
+SELECT transcription.uuid, transcription.file_uuid, file.filename,
+    hit.row - searchable.first_row, hit.start, hit.end, hit.text
+FROM hit
+JOIN searchable ON searchable.first_row = (
+    SELECT max(first_row) FROM searchable WHERE first_row <= hit.row
+) AND hit.row <= searchable.last_row
+JOIN transcription ON transcription.id = coalesce(searchable.correction_of, (
+    SELECT max(id) FROM transcription
+    WHERE transcript_id = searchable.transcript_id AND revision = 0
+))
+LEFT JOIN file ON file.uuid = transcription.file_uuid
+ORDER BY hit.score, hit.row DESC
+"""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A segment that was found. `matches` are ranges of its text, `start` and `end` seconds."""
+    """A segment that was found. `segment` is its number, `start` and `end` are seconds.
 
-    transcription: Transcription
+    `filename` is None if the recording was deleted. `matches` are ranges of the text.
+    """
+
+    transcription_uuid: str
+    file_uuid: str
     filename: str | None
     segment: int
     start: float
@@ -28,42 +50,11 @@ def find(owner: int, searched: str, number: int, limit: int) -> Page[Hit]:
 
     `searched` is what somebody typed into a search box.
     """
-    query = search_words.query(owner, searched)
-    ((total,),) = database.execute_sql(f"SELECT count(*) {MATCHING}", (query,))  # type: ignore[no-untyped-call]
-    rows = database.execute_sql(  # type: ignore[no-untyped-call]
-        f"SELECT rowid, text, start, end {MATCHING} ORDER BY rank, rowid DESC LIMIT ? OFFSET ?",
-        (query, limit, (number - 1) * limit),
-    ).fetchall()
-    phrases = search_words.phrases(searched)
-    hits = []
-    for row, text, start, end in rows:
-        if found := _shown(row):
-            transcription, segment = found
-            matches = search_words.matches(text, phrases)
-            name = _filename(transcription)
-            hits.append(Hit(transcription, name, segment, start, end, text, matches))
+    query, phrases = search_words.query(owner, searched), search_words.phrases(searched)
+    ((total,),) = database.execute_sql(COUNT, (query,))  # type: ignore[no-untyped-call]
+    rows = database.execute_sql(HITS, (query, limit, (number - 1) * limit))  # type: ignore[no-untyped-call]
+    hits = [
+        Hit(uuid, file, name, segment, start, end, text, search_words.matches(text, phrases))
+        for uuid, file, name, segment, start, end, text in rows
+    ]
     return Page(hits, number, limit, total)
-
-
-def _shown(row: int) -> tuple[Transcription, int] | None:
-    """Return the newest transcription that shows an indexed segment, and the segment's number.
-
-    None if it was deleted since it was found.
-    """
-    before = Searchable.select().where(Searchable.first_row <= row)
-    of = before.order_by(Searchable.first_row.desc()).first()
-    if of is None or row > of.last_row:
-        return None
-    shows = (
-        (Transcription.id == of.correction_of)
-        if of.correction_of
-        else (Transcription.transcript_id == of.transcript_id) & (Transcription.revision == 0)
-    )
-    newest = Transcription.select().where(shows).order_by(Transcription.id.desc()).first()
-    return (newest, row - of.first_row) if newest else None
-
-
-def _filename(transcription: Transcription) -> str | None:
-    """Return the name of the recording; None if it was deleted."""
-    file = File.get_or_none(File.uuid == transcription.file_uuid)
-    return file.filename if file else None

@@ -3,6 +3,8 @@
 ALTER TABLE transcription
 ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 
+CREATE INDEX transcription_of_user ON transcription (user_id);
+
 CREATE TABLE correction (
     transcription_id INTEGER NOT NULL PRIMARY KEY REFERENCES transcription (id) ON DELETE CASCADE,
     data TEXT NOT NULL

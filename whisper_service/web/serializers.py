@@ -167,16 +167,7 @@ def listed_transcription(
 
 
 def search_hit(hit: Hit) -> dict[str, Any]:
-    return {
-        "transcription_uuid": hit.transcription.uuid,
-        "file_uuid": hit.transcription.file_uuid,
-        "filename": hit.filename,
-        "segment": hit.segment,
-        "start": hit.start,
-        "end": hit.end,
-        "text": hit.text,
-        "matches": hit.matches,
-    }
+    return vars(hit)
 
 
 def to_json(answer: Mapping[str, Any]) -> bytes:

@@ -165,16 +165,20 @@ class Engine:
         request: Request,
         seconds: float,
         wanted: Callable[[], bool],
+        *,
+        is_prebuilt: bool = False,
     ) -> Answer:
         """Send a request to the model's process, and return its answer within `seconds`.
 
-        `wanted` is called twice a second. Raises Cancelled once it returns False, EngineCrashed
+        `wanted` is called twice a second. With `is_prebuilt` the process uses the prebuilt engine,
+        whatever the environment says. Raises Cancelled once it returns False, EngineCrashed
         when the process died or took too long, ServiceError for a model or recording that cannot
         be used.
         """
         self._due = time.monotonic() + LATE_SHARE * seconds
         try:
-            return self._load(model, wanted).ask(request, seconds, wanted)
+            environment = {} if is_prebuilt else self._environment()
+            return self._load(model, environment, wanted).ask(request, seconds, wanted)
         except (OSError, EOFError) as error:
             dead, code = self._child, self.close()
             logger.warning("An engine ended with %s: %s", code, dead.stderr_tail if dead else "")
@@ -190,8 +194,9 @@ class Engine:
         child, self._child = self._child, None
         return child.kill() if child else None
 
-    def _load(self, model: Path, wanted: Callable[[], bool]) -> _Child:
-        environment = self._environment()
+    def _load(
+        self, model: Path, environment: Mapping[str, str], wanted: Callable[[], bool]
+    ) -> _Child:
         wanted_one = _identity(model), environment
         if self._child and self._child.loaded == wanted_one and self._child.is_alive():
             return self._child
