@@ -8,6 +8,7 @@ from tests.support.engine import segment
 from tests.support.service import PASSWORD
 from whisper_service import db
 from whisper_service.accounts import passwords
+from whisper_service.transcripts import search_words
 from whisper_service.transcripts.transcript import Transcript
 
 PER_USER = 10
@@ -45,6 +46,10 @@ def fill(numbers: range) -> None:
         "transcription (uuid, user_id, file_uuid, model, model_version, language, format, "
         "created_at, status, processed_at, attempts, claim, samples, transcript_id)": (
             _transcription(n, now) for n in numbers
+        ),
+        "searchable (transcript_id, first_row, last_row)": ((n, n, n) for n in numbers),
+        "segment_search (rowid, words, text, start, end)": (
+            (n, search_words.indexed(owner_of(n), HEARD.text), HEARD.text, 0, 11) for n in numbers
         ),
     }.items():
         marks = ", ".join("?" * len(table.split(", ")))
