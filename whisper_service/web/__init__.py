@@ -19,6 +19,7 @@ from whisper_service.web import (
     metrics,
     models,
     openai,
+    page,
     request_log,
     search,
     transcriptions,
@@ -49,6 +50,7 @@ BLUEPRINTS = (
     (metrics.public, "", auth.anyone),
     (docs.public, "", auth.anyone),
     (docs.page, docs.PAGE, auth.anyone),
+    (page.public, "", auth.anyone),
 )
 
 
