@@ -8,7 +8,7 @@ a search costs nothing for what others have.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -21,6 +21,7 @@ _APART = (
     "\u3040-\u30ff\u3100-\u318f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff"
     "\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff"
 )
+_ASCII_WORD = re.compile("[a-z0-9]+")
 _PARENTHESES = str.maketrans("()", "  ")
 _PHRASE = re.compile(r'"([^"]*)"(\*?)')
 
@@ -52,7 +53,11 @@ def find_words(text: str) -> Iterator[FoundWord]:
 
 def indexed(owner: int, text: str) -> str:
     """Return a text as it is indexed for a user."""
-    return " ".join(f"u{owner}x{word.folded}" for word in find_words(text))
+    if text.isascii():  # a tenth of the time
+        words: Iterable[str] = _ASCII_WORD.findall(text.lower())
+    else:
+        words = (word.folded for word in find_words(text))
+    return " ".join(f"u{owner}x{word}" for word in words)
 
 
 def query(owner: int, search: str) -> str:
