@@ -15,7 +15,7 @@ from tests.support.ffmpeg import run_ffmpeg
 
 SEGMENTS, WORDS, SECONDS = 4000, 10, 3 * 3600
 OPEN_SECONDS, TASK_SECONDS = 1.5, 0.1
-LAST = f"document.querySelectorAll('ol.segments li').length === {SEGMENTS}"
+LAST = f"() => document.querySelectorAll('.segments li').length === {SEGMENTS}"
 # The longest task since the page was opened, in milliseconds.
 WATCH = """
 window.longest = 0;
