@@ -63,7 +63,7 @@ function passwordForm(user) {
 
 async function deleteAccount() {
 	const erase = ({ password }) => call("DELETE", "user", { password });
-	const warning = h("p", "All of its recordings and transcripts are deleted. This cannot be undone.");
+	const warning = h("p", "All of its recordings and transcripts are deleted.");
 	const fields = [warning, passwordField("Password", "password")];
 	if (!(await ask("Delete your account?", "Delete account", erase, fields))) return;
 	session.set("", null);
@@ -103,8 +103,10 @@ function sessionRow({ session_id: id, started_at: started, user_agent: agent }, 
 		await changed();
 	};
 	const isOwn = id === session.id;
-	const [browser, system] = [/Firefox|Chrome|Safari/, /Android|iPhone|Windows|Mac OS|Linux/].map((names) => names.exec(agent));
-	return [browser && system ? `${browser} on ${system}` : agent, `Since ${when(started)}`, isOwn ? h("span.badge", "This session") : button("End", end)];
+	const [browser] = /Firefox|Chrome|Safari/.exec(agent) ?? [];
+	const [system] = /Android|iPhone|Windows|Mac OS|Linux/.exec(agent) ?? [];
+	const name = browser && system ? `${browser} on ${system}` : agent;
+	return [name, `Since ${when(started)}`, isOwn ? h("span.badge", "This session") : button("End", end)];
 }
 
 function loadingList(find, row) {

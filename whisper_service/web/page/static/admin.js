@@ -5,7 +5,7 @@ import { bytes, clock, number } from "./format.js";
 import { heading } from "./router.js";
 import { ask, button, field, h, pager } from "./ui.js";
 
-const NOTE = "Price in tokens per second; transcriptions, audio, and uploads of the last 30 days.";
+const NOTE = "Price in tokens per second; transcriptions, audio, and uploads of 30 days.";
 const COLUMNS = {
 	Balance: (user) => number(user.token_balance),
 	Price: (user) => number(user.price_multiplier),
@@ -36,7 +36,7 @@ function table(users, changed) {
 		return h("tr", name, Object.values(COLUMNS).map((show) => h("td", show(user, user.stats))), h("td", edit));
 	};
 	const content = h("table", h("thead", h("tr", head, h("td"))), h("tbody", users.map(row)));
-	return h("div.scroll", { tabIndex: 0, role: "region", "aria-label": "Users" }, content);
+	return h("div.scroll", { tabIndex: 0, role: "region", ariaLabel: "Users" }, content);
 }
 
 async function editUser({ uuid, username, token_balance: balance, price_multiplier: multiplier }, changed) {

@@ -4,8 +4,8 @@ const TEXT = "text/plain";
 export const ROOT = "api/v1/";
 // What the API says of a session that has ended; another 401 is about a password.
 const SIGNED_OUT = "Missing valid Authorization header with session or API key";
-const OFFLINE = "The server cannot be reached. Check the connection and try again.";
-// A server that is busy for longer than these seconds says so to the user.
+const OFFLINE = "The server cannot be reached. Try again.";
+// Seconds that a request waits for a busy server.
 const PATIENCE = 5;
 
 // Each tab has its own session. Dispatches "change" when the user or their data have changed.

@@ -113,7 +113,7 @@ export function createEditor(page, { uuid, data, revision }, list, player, spoke
 	return { tools, status, flush: saving.flush, isCorrected: () => saving.revision() > 0 };
 }
 
-// Return the segment to go on with after an edit, and the place in its text.
+// Return where to go on after an edit: the segment, and the place in its text.
 function caretAfter(index, removed, added) {
 	if (added.length > removed.length) return [index + removed.length, 0];
 	if (removed.length === 2 && added.length === 1) return [index, removed[0].text.length];

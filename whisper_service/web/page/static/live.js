@@ -8,9 +8,8 @@ import { h, on } from "./ui.js";
 // Browsers open six connections to a server, over all tabs; uploads and media need some.
 const MAX_STREAMS = 2;
 const POLL_MILLISECONDS = 4000;
-const WAIT_SECONDS = 10;
 
-// Percent of each transcription that is shown and not finished.
+// Percent of each that is shown and not finished.
 const running = new Map();
 let streams = 0;
 
@@ -59,7 +58,7 @@ function stream(uuid, show, signal) {
 async function poll(uuid, waits, signal) {
 	await sleep(POLL_MILLISECONDS, signal);
 	try {
-		return await get(`transcribe/${uuid}`, { format: "json", wait: waits && WAIT_SECONDS }, signal);
+		return await get(`transcribe/${uuid}`, { format: "json", wait: waits && 10 }, signal);
 	} catch ({ status }) {
 		return status === 404 ? { status: "deleted" } : {};
 	}
@@ -68,7 +67,7 @@ async function poll(uuid, waits, signal) {
 // Return an element that shows how far a transcription is, and what it `ended` with.
 export function liveView(transcription, name, signal, maxLength = Infinity) {
 	const { uuid } = transcription;
-	const bar = h("progress", { max: 100, "aria-label": "Progress" });
+	const bar = h("progress", { max: 100, ariaLabel: "Progress" });
 	const text = h("small");
 	const soFar = h("p.so-far", { dir: "auto" });
 	const show = (state) => {

@@ -1,4 +1,4 @@
-// The wiring: views by address, the header, and what happens when a session ends.
+// The wiring: views by address, and the header.
 
 import { account } from "./account.js";
 import { admin } from "./admin.js";
@@ -28,7 +28,7 @@ function notFound({ root }) {
 
 function showHeader(root) {
 	const brand = h("a.brand", { href: "#/" }, h("img", { src: "page/icon.svg", alt: "" }), "Whisper");
-	const nav = h("nav", { "aria-label": "Main" });
+	const nav = h("nav", { ariaLabel: "Main" });
 	const tools = [searchForm(), button("Sign out", signOut, "link")];
 	const render = () => {
 		const { username, is_admin: isAdmin } = session.user ?? {};
@@ -44,13 +44,13 @@ function showHeader(root) {
 
 function link(name, text) {
 	const isCurrent = address().path === `/${name}`;
-	return h("a", { href: `#/${name}`, ...(isCurrent && { "aria-current": "page" }) }, text);
+	return h("a", { href: `#/${name}`, ...(isCurrent && { ariaCurrent: "page" }) }, text);
 }
 
 function searchForm() {
 	const label = "Search transcripts";
 	const value = address().query.get("q") ?? "";
-	const box = h("input", { type: "search", value, placeholder: label, "aria-label": label });
+	const box = h("input", { type: "search", value, placeholder: label, ariaLabel: label });
 	const onSubmit = (event) => {
 		event.preventDefault();
 		if (box.value.trim()) location.hash = `#/search?${new URLSearchParams({ q: box.value.trim() })}`;

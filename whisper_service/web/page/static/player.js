@@ -44,15 +44,15 @@ export function createPlayer(fileUuid, isVideo, duration, signal) {
 	const error = errorLine();
 	const playButton = button("", toggle, "primary");
 	const onInput = ({ target }) => seek(target.valueAsNumber);
-	const range = { type: "range", max: duration, step: 0.1, "aria-label": "Position", onInput };
+	const range = { type: "range", max: duration, step: 0.1, ariaLabel: "Position", onInput };
 	const position = h("input", range);
 	const text = h("span.clock");
 	const onChange = ({ target }) => (media.playbackRate = target.value);
-	const rate = h("select", { "aria-label": "Speed", onChange }, RATES.map((each) => new Option(`${each}×`, each)));
+	const rate = h("select", { ariaLabel: "Speed", onChange }, RATES.map((each) => new Option(`${each}×`, each)));
 
 	const showTime = () => {
 		position.value = time();
-		position.setAttribute("aria-valuetext", clock(time()));
+		position.ariaValueText = clock(time());
 		text.textContent = `${clock(time())} / ${clock(duration)}`;
 	};
 	const showState = () => {
@@ -77,7 +77,8 @@ export function createPlayer(fileUuid, isVideo, duration, signal) {
 	const jump = (by, label) => button(`${by > 0 ? "+" : "−"}10`, () => skip(by), "", { ariaLabel: label });
 	const buttons = [jump(-10, "Back 10 seconds"), playButton, jump(10, "Forward 10 seconds")];
 	const controls = h("div.player", buttons, position, text, rate);
-	return { media, controls, element: h("div", error, controls, !isVideo && media), time, seek, play, toggle, skip, changeRate };
+	const element = h("div", error, controls, !isVideo && media);
+	return { media, controls, element, time, seek, play, toggle, skip, changeRate };
 }
 
 export function listenForKeys({ time, seek, toggle, skip, changeRate }, list, signal) {

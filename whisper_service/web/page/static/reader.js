@@ -1,5 +1,6 @@
 // Reading a transcript along with its recording.
 
+import { ROOT } from "./api.js";
 import { createEditor } from "./editor.js";
 import { exportDialog } from "./export.js";
 import { createPlayer, listenForKeys, showKeys } from "./player.js";
@@ -39,6 +40,8 @@ export async function openReader(page, state, media, name, isOwn) {
 		h("div.dock", media ? player.element : note),
 	);
 	player.controls.append(spoken.resume);
+	const src = `${ROOT}transcribe/${uuid}?format=vtt&download=true`;
+	if (isVideo) player.media.append(h("track", { kind: "captions", src }));
 	on(list.element, "click", (event) => playFrom(event, list, player));
 	if (media) listenForKeys(player, list, signal);
 	await list.show(segments);

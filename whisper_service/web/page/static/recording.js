@@ -36,7 +36,7 @@ export function recordingRow(file, signal, changed) {
 			done();
 		};
 		const props = { name: "filename", value: file.filename, maxLength: 255, dir: "auto" };
-		const input = h("input", { ...props, "aria-label": "New name" });
+		const input = h("input", { ...props, ariaLabel: "New name" });
 		title.replaceChildren(form("Save", save, input, done));
 		input.select();
 	};
@@ -58,10 +58,9 @@ export function recordingRow(file, signal, changed) {
 	return update;
 }
 
-function described({ duration_seconds: seconds, size_bytes: size, uploaded_at: uploaded, status, error }) {
+function described({ duration_seconds: seconds, size_bytes: size, uploaded_at: uploaded, status, error = "" }) {
 	const facts = [seconds && clock(seconds), bytes(size), when(uploaded)].filter(Boolean).join(" · ");
-	if (status === "converting") return [facts, h("span.badge", "Being converted")];
-	return [facts, error ? h("span.error", ` It could not be converted: ${error}`) : ""];
+	return [facts, " ", status === "converting" ? h("span.badge", "Being converted") : h("span.error", error)];
 }
 
 async function deleteRecording({ uuid, filename }, transcriptions, changed) {

@@ -1,4 +1,4 @@
-// One segment at a time that can be edited in its place: its text, and below it its times.
+// The segment that is edited, in its place: its text, and below it its times.
 
 import { clock, exactClock, parseClock } from "./format.js";
 import { button, errorLine, field, h } from "./ui.js";
@@ -25,7 +25,7 @@ export function createSegmentEditor(list, edits, player) {
 	const area = h("textarea", { rows: 1, dir: "auto", onInput, onKeyDown });
 	const timeField = (label, name) => {
 		const onChange = ({ target }) => setTime(name, parseClock(target.value));
-		return field(label, { name, autocomplete: "off", onChange });
+		return field(label, { autocomplete: "off", onChange });
 	};
 	const [start, end] = [timeField("Start", "start"), timeField("End", "end")];
 	const error = errorLine();

@@ -4,10 +4,12 @@ import { clock } from "./format.js";
 import { h } from "./ui.js";
 
 // Segments built at once, and laid out once in view: each by itself, 4,000 cost 60 ms a frame.
-const GROUP = 100;
+const GROUP = 50;
+// How long rows are built before the browser may do something else.
+const TASK_MILLISECONDS = 20;
 
 export function createSegmentList(lang) {
-	const element = h("section.segments", { lang, "aria-label": "Transcript" });
+	const element = h("section.segments", { lang, ariaLabel: "Transcript" });
 	let rows = [];
 	let current = null;
 
@@ -20,13 +22,16 @@ export function createSegmentList(lang) {
 
 		async show(segments) {
 			const mine = (rows = []);
+			let pause = performance.now() + TASK_MILLISECONDS;
 			list.segments = segments;
 			element.replaceChildren();
 			while (mine === rows && rows.length < segments.length) {
 				const group = segments.slice(rows.length, rows.length + GROUP).map(createRow);
 				element.append(h("ol", group));
 				rows.push(...group);
+				if (performance.now() < pause) continue;
 				await new Promise((resolve) => setTimeout(resolve));
+				pause = performance.now() + TASK_MILLISECONDS;
 			}
 		},
 

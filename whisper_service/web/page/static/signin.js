@@ -1,4 +1,4 @@
-// Signing in, and creating an account: as a view, and as a dialog when a session has ended.
+// Signing in: as a view, and as a dialog when a session has ended.
 
 import { call, loadUser, session } from "./api.js";
 import { heading } from "./router.js";

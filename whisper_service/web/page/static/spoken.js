@@ -19,9 +19,9 @@ export function createSpoken(list, player, signal) {
 		if (node?.length >= word?.to) highlight?.add(rangeOf(node, word));
 	};
 	const enter = (index) => {
-		row?.removeAttribute("aria-current");
+		if (row) row.ariaCurrent = null;
 		row = list.row(index);
-		row?.setAttribute("aria-current", "true");
+		if (row) row.ariaCurrent = "true";
 		if (!list.element.contains(document.activeElement)) list.setCurrent(Math.max(index, 0));
 		if (follows) row?.scrollIntoView({ block: "nearest" });
 	};

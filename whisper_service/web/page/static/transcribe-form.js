@@ -20,17 +20,15 @@ export function transcribeForm(file, queued) {
 }
 
 function orderForm(uuid, models, languages, price, queued) {
-	const submit = async ({ model, language, words, translate, prompt, temperature }) => {
-		Object.assign(chosen, { model, language });
+	const submit = async (values) => {
+		Object.assign(chosen, values);
 		await call("POST", "transcribe", {
+			...values,
 			uuid,
-			model,
-			language,
-			prompt,
 			format: "verbose_json",
-			word_timestamps: Boolean(words),
-			translate: Boolean(translate),
-			temperature: Number(temperature),
+			word_timestamps: Boolean(values.word_timestamps),
+			translate: Boolean(values.translate),
+			temperature: Number(values.temperature),
 		});
 		queued();
 	};
@@ -51,21 +49,22 @@ function orderForm(uuid, models, languages, price, queued) {
 	const scale = { name: "temperature", type: "number", min: 0, max: 1, step: 0.1, value: 0 };
 	return form("Start", submit, [
 		h("div.columns", field("Model", model), field("Language", language)),
-		check("Time of each word", { name: "words", checked: true }),
+		check("Time of each word", { name: "word_timestamps", checked: true }),
 		h(
 			"details",
 			h("summary", "More options"),
 			check("Translate into English", { name: "translate" }),
 			field("Prompt", h("textarea", { name: "prompt", rows: 3, maxLength: 4000 }), "Names and spellings to expect."),
-			field("Temperature", scale, "From 0 to 1: how freely the model guesses."),
+			field("Temperature", scale, "How freely the model guesses."),
 		),
 		price,
 	]);
 }
 
-function describePrice(element, { duration_seconds: seconds }, { token_balance: balance, price_multiplier: multiplier }) {
+function describePrice(element, { duration_seconds: seconds }, user) {
+	const balance = user.token_balance;
 	// In millionths, because 3 × 1.1 is more than 3.3.
-	const price = Math.ceil((Math.ceil(seconds) * Math.round(multiplier * 1e6)) / 1e6);
+	const price = Math.ceil((Math.ceil(seconds) * Math.round(user.price_multiplier * 1e6)) / 1e6);
 	const shown = seconds ? number(price) : "known when the recording is converted";
 	element.textContent = `Price in tokens: ${shown}. Balance: ${number(balance)}.`;
 	element.classList.toggle("error", price > balance);

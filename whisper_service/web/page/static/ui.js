@@ -35,7 +35,7 @@ export function say(text) {
 }
 
 export function errorLine(text) {
-	return h("p.error", { role: "alert" }, text);
+	return h("div.error", { role: "alert" }, text);
 }
 
 // Return a label with its control, which can be the properties of an input.
@@ -97,7 +97,7 @@ export function ask(title, label, run, ...children) {
 			resolve(isDone);
 		};
 		const content = form(label, submit, children, () => dialog.close());
-		const dialog = h("dialog", { "aria-label": title, onClose }, h("h2", title), content);
+		const dialog = h("dialog", { ariaLabel: title, onClose }, h("h2", title), content);
 		document.body.append(dialog);
 		dialog.showModal();
 	});
@@ -107,7 +107,7 @@ export function pager({ page, total_pages: pages }, link) {
 	const step = (label, to) => to > 0 && to <= pages && h("a.button", { href: link(to) }, label);
 	if (pages < 2 && page < 2) return "";
 	const where = `Page ${page} of ${pages}`;
-	return h("nav.row", { "aria-label": "Pages" }, step("Previous", page - 1), where, step("Next", page + 1));
+	return h("nav.row", { ariaLabel: "Pages" }, step("Previous", page - 1), where, step("Next", page + 1));
 }
 
 // Copy a text, or show it selected where the browser forbids that, as on plain HTTP.

@@ -1,4 +1,4 @@
-// Uploads: their queue, which goes on while other views are shown, and how it looks.
+// The queue of uploads, which goes on while other views are shown.
 
 import { ApiError, ROOT, renewSession, session } from "./api.js";
 import { bytes, clock } from "./format.js";
@@ -26,7 +26,7 @@ function dropZone(signal) {
 		target.value = "";
 	};
 	const input = h("input.unseen", { type: "file", multiple: true, onChange });
-	const zone = h("label.drop", input, h("span", "Drop recordings here, or ", h("b", "choose files")));
+	const zone = h("label.drop", input, h("span", "Drop recordings here, or ", h("u", "choose files")));
 	const mark = ({ type }) => zone.classList.toggle("over", type === "dragover");
 	on(window, "dragover dragleave drop", mark, signal);
 	on(window, "drop", ({ dataTransfer }) => add(dataTransfer.files), signal);
@@ -40,7 +40,7 @@ function add(files) {
 
 function createUpload(file) {
 	const { name, size } = file;
-	const bar = h("progress", { max: size || 1, value: 0, "aria-label": `Upload of ${name}` });
+	const bar = h("progress", { max: size || 1, value: 0, ariaLabel: `Upload of ${name}` });
 	const text = h("small", `${bytes(size)}, waiting`);
 	const error = errorLine();
 	const stop = button("Cancel", () => {
