@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import FakeEngine
+from tests.support.engine import FakeEngine, segment
 from tests.support.ffmpeg import run_ffmpeg
 from tests.support.jobs import JFK
 from tests.support.service import Api, Service
 from whisper_service.audio import FRAME_SAMPLES
+from whisper_service.db import write_transaction
+from whisper_service.jobs import checkpoints
+from whisper_service.tables import Transcription
+from whisper_service.transcript_key import TranscriptKey
+from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.engine import EngineCrashed
-from whisper_service.whisper.protocol import CERTAIN
+from whisper_service.whisper.protocol import CERTAIN, Transcribed
 
 FRAMES = -(-11 * 16_000 // FRAME_SAMPLES)
 
@@ -60,6 +65,30 @@ def test_what_a_job_found_is_kept_for_the_next(service: Service, ann: Api) -> No
         ann.call("DELETE", f"/transcribe/{uuid}")
     assert service.engine.calls == 2 * [("ggml-tiny.en.bin", "en")]
     assert service.engine.searches == 1
+
+
+def test_what_is_known_to_have_no_speech_is_completed(service: Service, ann: Api) -> None:
+    service.engine.speech = 0
+    file = convert(service, ann)
+    assert service.worker.transcribe_once(service.engine)  # the search
+    for _ in range(2):
+        uuid = order(ann, file)
+        service.transcribe(service.engine)
+        answer = ann.get(f"/transcribe/{uuid}")
+        assert (answer["status"], answer["language"]) == ("completed", None)
+        ann.call("DELETE", f"/transcribe/{uuid}")
+
+
+def test_a_job_whose_chunks_are_all_saved_is_completed(service: Service, ann: Api) -> None:
+    file = convert(service, ann)
+    assert service.worker.transcribe_once(service.engine)
+    uuid = order(ann, file)
+    answer = Transcribed("en", [segment(0, 1, " Saved.")])
+    with write_transaction():
+        checkpoints.save(TranscriptKey.of(Transcription.get()), Chunk(0, 11 * 16_000), answer)
+    service.transcribe(service.engine)
+    assert ann.get(f"/transcribe/{uuid}")["data"]["text"] == "Saved."
+    assert service.engine.calls == []
 
 
 def test_no_engine_is_started_for_it(service: Service, ann: Api) -> None:

@@ -31,6 +31,7 @@ class FakeEngine:
         self.act = act
         self.calls: list[tuple[str, str]] = []
         self.searches = 0
+        self.speech = CERTAIN  # the probability of speech in every frame
         self.act_on_search: Callable[[], Any] = lambda: None
 
     def ask(
@@ -47,7 +48,7 @@ class FakeEngine:
         if isinstance(request, FindSpeech):
             self.searches += 1
             self.act_on_search()
-            return SpeechFound([CERTAIN] * ((length - LEAD) // FRAME_SAMPLES))
+            return SpeechFound([self.speech] * ((length - LEAD) // FRAME_SAMPLES))
         self.calls.append((model.name, request.language))
         self.act()
         heard = "en" if request.language == "auto" else request.language

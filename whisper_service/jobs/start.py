@@ -30,10 +30,12 @@ def start(job: Job, config: Config, storage: Storage, engines: int) -> Run:
     saved = checkpoints.saved(job.key)
     engines = min(engines, max(1, _memory_bytes() // (MEMORY_SHARE * model.size)))
     known = speech_probabilities.load(storage, job.key.file_uuid, job.samples)
-    run = Run(job, language, config.decode.chunk_seconds, saved, engines, known)
+    seconds = config.decode.chunk_seconds
+    run = Run(job, language, seconds, saved, engines, known)
     if run.needs_plan:
         run.begin(run.plan())
-    return run
+    # A run is completed after a task, so one without any searches for speech once more.
+    return Run(job, language, seconds, saved, engines) if run.is_complete else run
 
 
 def _memory_bytes() -> int:
