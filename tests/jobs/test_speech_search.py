@@ -11,6 +11,7 @@ from tests.support.service import Api, Service
 from whisper_service.audio import FRAME_SAMPLES
 from whisper_service.db import write_transaction
 from whisper_service.jobs import checkpoints
+from whisper_service.jobs.speech_search import SpeechSearch
 from whisper_service.tables import Transcription
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.whisper.chunking import Chunk
@@ -106,6 +107,15 @@ def test_it_gives_way_to_a_job(service: Service, ann: Api, two_minutes: Path) ->
     assert not service.storage.probabilities(long).exists()
 
 
+def test_each_block_is_a_sign_of_life(service: Service, ann: Api, two_minutes: Path) -> None:
+    """Blocks that are answered at once would otherwise make a long search look stuck."""
+    answers = iter([True, False])
+    search = SpeechSearch(service.storage, lambda: True, lambda: next(answers))
+    search.add(convert(service, ann, two_minutes))
+    assert search.search_once(service.engine)  # type: ignore[arg-type]
+    assert service.engine.searches == 1
+
+
 def test_a_file_that_is_deleted_meanwhile_leaves_nothing(service: Service, ann: Api) -> None:
     file = convert(service, ann)
     service.engine.act_on_search = lambda: ann.call("DELETE", f"/file/{file}")
@@ -133,6 +143,15 @@ def test_what_is_damaged_is_found_again(service: Service, ann: Api, kept: bytes)
     service.transcribe(service.engine)
     assert ann.get(f"/transcribe/{uuid}")["data"]["text"] == "Hello world."
     assert service.storage.probabilities(file).read_bytes() == bytes([CERTAIN] * FRAMES)
+
+
+def test_nothing_is_kept_in_the_reserve_of_the_disk(service: Service, ann: Api) -> None:
+    file = convert(service, ann)
+    uuid = order(ann, file)
+    service.storage._reserve_bytes = service.storage.free() + 10**9
+    service.transcribe(service.engine)
+    assert ann.get(f"/transcribe/{uuid}")["data"]["text"] == "Hello world."
+    assert not service.storage.probabilities(file).exists()
 
 
 def test_a_disk_that_refuses_it_stops_no_job(

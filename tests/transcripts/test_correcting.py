@@ -1,6 +1,8 @@
 """Correcting transcripts: what stays of what was known."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -122,3 +124,28 @@ def test_segments_and_words_are_in_order_within_the_recording(
 def test_what_no_transcript_can_have(segments: list[CorrectedSegment], error: str) -> None:
     with pytest.raises(InvalidRequest, match=error):
         corrected(ORIGINAL, segments)
+
+
+class Counted(list[Segment]):
+    """Segments that count how often one of them is read."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[Segment]:
+        for each in super().__iter__():
+            self.reads += 1
+            yield each
+
+    def __getitem__(self, key: Any) -> Any:
+        self.reads += 1
+        return super().__getitem__(key)
+
+
+def test_the_work_does_not_grow_with_the_square_of_the_segments() -> None:
+    def reads(number: int) -> int:
+        segments = Counted(segment(at, at + 1, "a") for at in range(number))
+        original = replace(heard(*segments), segments=segments, duration=float(number))
+        corrected(original, [CorrectedSegment(at, at + 0.5, "b") for at in range(number)])
+        return segments.reads
+
+    assert reads(400) < 3 * reads(200)

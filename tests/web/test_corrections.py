@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.interleaving import after
 from tests.support.jobs import submit
 from tests.support.service import Api, Service
+from whisper_service.jobs import orders
+from whisper_service.tables import Correction, Searchable
+from whisper_service.web.limits import ConcurrencyLimit
 
 # What the fake engine hears in 11 seconds.
 HEARD = [
@@ -109,6 +113,30 @@ def test_who_was_first_wins(ann: Api, uuid: str) -> None:
     assert text == "The transcription has revision 1 by now, not 0"
     assert refused(ann, uuid, HEARD, revision=2, status=409)
     assert correct(ann, uuid, HEARD, revision=1)["revision"] == 2
+
+
+def test_of_two_at_once_one_wins(ann: Api, uuid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    after(monkeypatch, orders, "load", lambda: correct(ann, uuid, WANTED))
+    # This one began first, and is stored last.
+    monkeypatch.setattr(ConcurrencyLimit, "acquire", lambda *_: True)
+    assert refused(ann, uuid, HEARD, status=409).startswith("The transcription has revision 1")
+    assert ann.get(f"/transcribe/{uuid}")["revision"] == 1
+    assert len(shown(ann, uuid)) == 3
+
+
+def test_one_that_is_deleted_meanwhile_stays_deleted(
+    ann: Api, uuid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after(monkeypatch, orders, "load", lambda: ann.call("DELETE", f"/transcribe/{uuid}"))
+    assert refused(ann, uuid, HEARD, status=404)
+    assert (Correction.select().count(), Searchable.select().count()) == (0, 0)
+
+
+def test_a_user_stores_one_at_a_time(ann: Api, uuid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    after(monkeypatch, orders, "load", lambda: seen.append(refused(ann, uuid, HEARD, status=429)))
+    assert correct(ann, uuid)["revision"] == 1
+    assert seen == ["The server is storing other corrections. Try again in a second"]
 
 
 def test_it_is_the_owner_s(service: Service, ann: Api, uuid: str) -> None:

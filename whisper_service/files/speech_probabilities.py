@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def load(storage: Storage, uuid: str, samples: int) -> bytes | None:
-    """Return the probabilities of a recording of so many samples; None unless all are kept."""
+    """Return the probabilities for all `samples` of a recording; None unless they are kept."""
     try:
         kept = storage.probabilities(uuid).read_bytes()
     except OSError:  # as a rule there is none yet
@@ -23,7 +23,9 @@ def load(storage: Storage, uuid: str, samples: int) -> bytes | None:
 
 
 def keep(storage: Storage, uuid: str, probabilities: bytes) -> None:
-    """Keep the probabilities, unless the disk is full: they can be computed again."""
+    """Keep the probabilities if the disk has room: they can be computed again."""
+    if not storage.has_room(len(probabilities)):
+        return
     made = storage.temporary()
     try:
         made.write_bytes(probabilities)

@@ -28,12 +28,12 @@ from whisper_service.whisper.vad import LEAD
 NO_OPTIONS = Options()
 # Speech is searched for in blocks of a minute, short enough for two engines to share.
 BLOCK_SAMPLES = 2048 * FRAME_SAMPLES
-# Of the last tasks, so many for each engine, the longest come first: the engines end together.
+# The last tasks for each engine, of which the longest come first, so that engines end together.
 LAST_TASKS = 2
 
 
 def speech_blocks(samples: int) -> list[Chunk]:
-    """Return the blocks in which speech is searched for in a recording of so many samples."""
+    """Return the blocks of a recording, which are searched for speech one by one."""
     starts = range(0, samples, BLOCK_SAMPLES)
     return [Chunk(start, min(start + BLOCK_SAMPLES, samples)) for start in starts]
 

@@ -68,7 +68,8 @@ class SpeechSearch:
     def _find(self, engine: Engine, wav: Path, samples: int) -> bytes:
         found = b""
         for block in speech_blocks(samples):
-            if not (engine.model and self._is_idle()):
+            # The engine asks whether to go on only while it takes long.
+            if not (engine.model and self._is_running() and self._is_idle()):
                 raise Cancelled
             request = find_speech(wav, block)
             answer = engine.ask(engine.model, request, BLOCK_SECONDS, self._is_running)

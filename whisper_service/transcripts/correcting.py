@@ -1,5 +1,6 @@
 """Correcting a transcript: its segments with other texts, times and borders."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -61,8 +62,9 @@ def check(wanted: Sequence[CorrectedSegment], duration: float) -> None:
 
 def _new(wanted: CorrectedSegment, original: Transcript) -> Segment:
     """Return a segment that the original has not, in the language that is spoken there."""
-    there = (each for each in original.segments if each.end > wanted.start)
-    language = next((each.language for each in there), original.language or "")
+    segments = original.segments
+    at = bisect_right(segments, wanted.start, key=lambda each: each.end)
+    language = segments[at].language if at < len(segments) else original.language or ""
     return Segment(wanted.start, wanted.end, "", [], 0.0, 1.0, 0.0, language=language)
 
 

@@ -21,12 +21,10 @@ _APART = (
     "\u3040-\u30ff\u3100-\u318f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff"
     "\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff"
 )
+_LAST_MARK = 0x1FFFF  # but for variation selectors, which no word needs
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _PARENTHESES = str.maketrans("()", "  ")
 _PHRASE = re.compile(r'"([^"]*)"(\*?)')
-
-
-LAST_MARK = 0x1FFFF  # but for variation selectors, which no word needs
 
 
 class FoundWord(NamedTuple):
@@ -113,7 +111,7 @@ def _fits(phrase: Phrase, words: Sequence[FoundWord]) -> bool:
 @cache
 def _word() -> re.Pattern[str]:
     """Return the pattern of a word. Marks are part of words, although Python takes none for one."""
-    codes = map(chr, range(LAST_MARK))
+    codes = map(chr, range(_LAST_MARK))
     marks = "".join(code for code in codes if unicodedata.category(code).startswith("M"))
     return re.compile(rf"[{_APART}]|(?:[^\W_{_APART}]|[{marks}])+")
 

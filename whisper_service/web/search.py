@@ -9,7 +9,7 @@ from whisper_service.jobs import search
 from whisper_service.web import params, serializers
 from whisper_service.web.auth import current_user
 
-# FTS5 takes a query of 256 levels; one of so many characters cannot have as many.
+# Characters. FTS5 takes a query of up to 256 levels, which takes more than these.
 MAX_LENGTH = 500
 
 private = Blueprint("search", __name__)

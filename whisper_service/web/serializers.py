@@ -150,8 +150,8 @@ def transcription(
 def listed_transcription(
     row: Transcription, filename: str | None, progress: Progress | None
 ) -> dict[str, Any]:
-    """Return one of a list, without its transcript."""
-    answer = {
+    """Return one of a list, without its transcript and the text so far."""
+    answer: dict[str, Any] = {
         "uuid": row.uuid,
         "file_uuid": row.file_uuid,
         "filename": filename,
@@ -163,7 +163,11 @@ def listed_transcription(
         "processed_at": timestamp(row.processed_at),
         "revision": row.revision,
     }
-    return answer | ({"error": row.error} if row.error else {}) | _progress(progress)
+    if row.error:
+        answer["error"] = row.error
+    answer |= _progress(progress)
+    answer.pop("text", None)
+    return answer
 
 
 def search_hit(hit: Hit) -> dict[str, Any]:

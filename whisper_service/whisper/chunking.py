@@ -132,7 +132,7 @@ def _group(pieces: Sequence[Span], longest: int) -> list[Span]:
 
     Chunks are few, and end at long pauses.
     """
-    costs, begins = [0.0], [0]  # of the best way to group the first so many pieces
+    costs, begins = [0.0], [0]  # of the best groups of the first pieces, by their number
     for count in range(1, len(pieces) + 1):
         best, begin = float("inf"), count - 1
         length = 0
