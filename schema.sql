@@ -186,4 +186,4 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_by_user ON ledger (user_id, amount);
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;

@@ -21,7 +21,7 @@ from whisper_service.errors import CommandError
 from whisper_service.jobs import search
 from whisper_service.tables import Transcription
 
-OLD_VERSIONS = (1, 2, 3, 4)
+OLD_VERSIONS = (1, 2, 3, 4, 5)
 KEPT = ("user", "session", "api_token", "file", "transcript", "transcription", "ledger")
 
 # Opens a database, and kills itself where the so many-th statement of its migration would begin.

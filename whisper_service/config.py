@@ -113,6 +113,25 @@ class BillingSettings:
 
 
 @dataclass(frozen=True)
+class WebhooksSettings:
+    enabled: bool = False
+    allow_private: bool = False
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    path: str = ""
+    user: str = ""
+    model: str = "ggml-base"
+    language: str = "auto"
+    formats: tuple[str, ...] = ("srt",)
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.path)
+
+
+@dataclass(frozen=True)
 class Config:
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
@@ -124,6 +143,8 @@ class Config:
     auth: AuthSettings = AuthSettings()
     limits: LimitsSettings = LimitsSettings()
     billing: BillingSettings = BillingSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
+    watch: WatchSettings = WatchSettings()
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:

@@ -18,7 +18,7 @@ from whisper_service.transcripts import search_words
 SCHEMA = Path(__file__).parent.parent / "schema.sql"
 # N.sql migrates a database from version N - 1 to N. The result equals what schema.sql creates.
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION = 5
+VERSION = 6
 PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "full",  # a commit that was acknowledged survives a power cut

@@ -4,9 +4,11 @@ import logging
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
+from importlib import import_module
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from waitress import wasyncore
@@ -35,6 +37,9 @@ DESCRIPTORS = 3 * MAX_CONNECTIONS
 # connection has to be idle to be closed.
 DRAIN_SECONDS, IDLE_SECONDS = 20, 1
 NO_LIMIT = 2**62
+# Packages that are imported only while they are switched on. Each has `start`, which takes the
+# configuration, the storage and the worker and returns what stops it, and may have `BLUEPRINTS`.
+OPTIONAL_ROOMS = ("webhooks", "watch")
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +75,13 @@ class Server:
             for line in billing.find_wrong_balances():
                 logger.error("%s", line)
             self.worker = Worker(self.config, storage)
-            self._listen(Services(self.config, storage, self.worker))
+            rooms = _optional_rooms(self.config)
+            self._listen(Services(self.config, storage, self.worker), rooms)
             stack.callback(wasyncore.close_all, self._sockets)
             stack.callback(self.worker.stop)
             self.worker.start()
+            for room in rooms:
+                stack.callback(room.start(self.config, storage, self.worker))
             if self.config.engine.native == "auto":
                 build = BackgroundBuild(self.config.models.path)
                 build.start()
@@ -140,9 +148,10 @@ class Server:
         port: int = several[0][1] if several else self._waitress.effective_port
         return port
 
-    def _listen(self, services: Services) -> None:
+    def _listen(self, services: Services, rooms: Sequence[ModuleType]) -> None:
         _raise_descriptor_limit()
-        settings, app = self.config.server, create_app(services)
+        blueprints = [each for room in rooms for each in getattr(room, "BLUEPRINTS", ())]
+        settings, app = self.config.server, create_app(services, blueprints)
         try:
             self._waitress: Any = create_server(
                 app,
@@ -170,6 +179,11 @@ class Server:
         for listening in list(self._sockets.values()):
             if isinstance(listening, BaseWSGIServer):
                 self._connections.add(listening)
+
+
+def _optional_rooms(config: Config) -> list[ModuleType]:
+    names = [name for name in OPTIONAL_ROOMS if getattr(config, name).enabled]
+    return [import_module(f"whisper_service.{name}") for name in names]
 
 
 def _raise_descriptor_limit() -> None:

@@ -1,8 +1,9 @@
 """The HTTP API: `create_app` wires it together, top to bottom."""
 
+from collections.abc import Callable, Iterable
 from typing import cast
 
-from flask import Flask, Response
+from flask import Blueprint, Flask, Response
 from flask.json.provider import DefaultJSONProvider
 
 from whisper_service.db import database
@@ -32,8 +33,10 @@ PREFIX = "/api/v1"
 # The limit of every body but a form with files.
 MAX_BODY_BYTES = 64 * 1024
 
-# Each blueprint with its URL prefix and who may call it.
-BLUEPRINTS = (
+# A blueprint with its URL prefix and who may call it.
+Registration = tuple[Blueprint, str, Callable[[], None]]
+
+BLUEPRINTS: tuple[Registration, ...] = (
     (health.public, PREFIX, auth.anyone),
     (users.public, PREFIX, auth.anyone),
     (users.private, PREFIX, auth.user),
@@ -54,7 +57,9 @@ BLUEPRINTS = (
 )
 
 
-def create_app(services: Services) -> Flask:
+def create_app(services: Services, optional: Iterable[Registration] = ()) -> Flask:
+    """Return the application. `optional` are the blueprints of rooms that are switched on."""
+    blueprints = (*BLUEPRINTS, *optional)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # Flask would label the response as HTML,
@@ -68,8 +73,8 @@ def create_app(services: Services) -> Flask:
     app.before_request(_connect)
     app.after_request(_forbid_sniffing)
     errors.register(app)
-    auth.register(app, {blueprint.name: policy for blueprint, _, policy in BLUEPRINTS})
-    for blueprint, prefix, _ in BLUEPRINTS:
+    auth.register(app, {blueprint.name: policy for blueprint, _, policy in blueprints})
+    for blueprint, prefix, _ in blueprints:
         app.register_blueprint(blueprint, url_prefix=prefix)
     return app
 

@@ -1,0 +1,1 @@
+-- What other programs need: webhooks, resumable uploads, a watched folder.
