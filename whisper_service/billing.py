@@ -56,24 +56,28 @@ def charge(user_id: int, subject: str, claim: str, amount: int) -> None:
     _move(user_id, subject, claim, "charge", -amount)
 
 
-def is_settled(subject: str) -> bool:
-    """Return whether an earlier run of a transcription was paid for, and never given back."""
-    settled = LedgerEntry.subject == subject, LedgerEntry.kind == "settled"
-    return LedgerEntry.select().where(*settled).exists()
+def due(subject: str, price: int) -> int:
+    """Return what is left to pay of a transcription's price.
+
+    That is nothing for one that is settled, and else what earlier runs did not give back.
+    """
+    return 0 if _is_settled(subject) else max(0, price - _spent(subject))
 
 
 def refund(subject: str, claim: str, *, done: int = 0, total: int = 0) -> None:
     """Refund one run of a transcription, unless it is settled.
 
-    The share of `done` samples of `total` is kept, rounded in favor of the user. Raises
-    IntegrityError when it was given back before.
+    The share of `done` samples of `total` is kept, rounded in favor of the user, as far as earlier
+    runs have not paid it. Raises IntegrityError when it was given back before.
     """
     if _entry(subject, claim, "settled"):
         return
-    paid = _entry(subject, claim, "charge")
-    assert paid
-    kept = -paid.amount * min(done, total) // total if total else 0
-    _move(paid.user_id, subject, claim, "refund", -paid.amount - kept)
+    charged = _entry(subject, claim, "charge")
+    assert charged
+    spent = _spent(subject)
+    earlier = spent + charged.amount
+    kept = max(0, spent * min(done, total) // total - earlier) if total else 0
+    _move(charged.user_id, subject, claim, "refund", -charged.amount - kept)
 
 
 def refund_rest(row: Transcription) -> None:
@@ -120,6 +124,18 @@ def find_wrong_balances() -> list[str]:
         f"{name} has {balance} tokens, the ledger says {expected}"
         for name, balance, expected in rows
     ]
+
+
+def _is_settled(subject: str) -> bool:
+    """Return whether an earlier run was paid before an administrator set the balance."""
+    settled = LedgerEntry.subject == subject, LedgerEntry.kind == "settled"
+    return LedgerEntry.select().where(*settled).exists()
+
+
+def _spent(subject: str) -> int:
+    """Return what a transcription has cost so far, less what was given back."""
+    moved = LedgerEntry.select(fn.SUM(LedgerEntry.amount)).where(LedgerEntry.subject == subject)
+    return -(moved.scalar() or 0)
 
 
 def _entry(subject: str, claim: str, kind: str) -> LedgerEntry | None:

@@ -25,6 +25,11 @@ def integer(default: int, low: int, high: int) -> int:
     return field(default=default, metadata={"low": low, "high": high})
 
 
+def mapping(*default: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return a field for names with a value each."""
+    return field(default=default, metadata={"is_mapping": True})
+
+
 @dataclass(frozen=True)
 class ServerSettings:
     host: str = "127.0.0.1"
@@ -53,6 +58,12 @@ class MediaSettings:
 class ModelsSettings:
     path: Path = Path("models")
     default: str = "ggml-base"
+    aliases: tuple[tuple[str, str], ...] = mapping(
+        ("whisper-1", ""),
+        ("gpt-transcribe", ""),
+        ("gpt-4o-transcribe", ""),
+        ("gpt-4o-mini-transcribe", ""),
+    )
 
 
 @dataclass(frozen=True)
@@ -210,6 +221,8 @@ def _parse_section(section: Field[Any], table: Mapping[str, object], root: Path)
 def _parse_value(name: str, setting: Field[Any], value: object, root: Path) -> object:
     if isinstance(setting.default, bool):
         return _parse_bool(name, value)
+    if setting.metadata.get("is_mapping"):
+        return _parse_mapping(name, value)
     if isinstance(setting.default, tuple):
         return _parse_strings(name, value)
     if isinstance(setting.default, int):
@@ -235,6 +248,16 @@ def _parse_strings(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise CommandError(f"{name} must be a list of strings, not {value!r}")
     return tuple(value)
+
+
+def _parse_mapping(name: str, value: object) -> tuple[tuple[str, str], ...]:
+    """Return pairs of strings, from a table or, in the environment, from words with a = each."""
+    if isinstance(value, _Text):
+        value = dict(word.partition("=")[::2] for word in value.split())
+    pairs = tuple(value.items()) if isinstance(value, dict) else value
+    if not isinstance(pairs, tuple) or not all(isinstance(each[1], str) for each in pairs):
+        raise CommandError(f"{name} must be a table of strings, not {value!r}")
+    return pairs
 
 
 def _parse_choice(name: str, choices: tuple[str, ...], value: object) -> str:

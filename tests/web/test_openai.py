@@ -57,7 +57,7 @@ def test_a_recording_is_transcribed_in_every_format(client: openai.OpenAI, user:
     assert wer(JFK.name, " ".join(line.text for line in captions)) <= 0.1
     verbose = transcribe(client, JFK, response_format="verbose_json")
     assert wer(JFK.name, verbose.text) <= 0.1
-    assert (verbose.language, verbose.duration, verbose.words) == ("en", 11.0, None)
+    assert (verbose.language, verbose.duration, verbose.words) == ("english", 11.0, None)
     assert " ".join(each.text for each in verbose.segments) == verbose.text
     assert user.call("GET", "/user")["token_balance"] == 1000 - 5 * 11
 

@@ -20,7 +20,8 @@ from whisper_service import billing
 from whisper_service.accounts import passwords, users
 from whisper_service.files import filenames
 from whisper_service.transcripts import formats
-from whisper_service.web import admin, openai, params, transcriptions
+from whisper_service.web import admin, params, transcriptions
+from whisper_service.web.openai import form
 from whisper_service.whisper import languages, options
 
 # Where the document repeats a constant of the code.
@@ -42,8 +43,8 @@ CONSTANTS: JSON = {
     "schemas/Order/properties/temperature/maximum": options.MAX_TEMPERATURE,
     "schemas/OpenAiTranscriptionForm/properties/temperature/maximum": options.MAX_TEMPERATURE,
     "schemas/OpenAiTranslationForm/properties/temperature/maximum": options.MAX_TEMPERATURE,
-    "schemas/OpenAiTranscriptionForm/properties/model/examples": [openai.DEFAULT_MODEL],
-    "schemas/OpenAiResponseFormat/enum": list(openai.RESPONSE_FORMATS),
+    "schemas/OpenAiTranscriptionForm/properties/model/examples": ["whisper-1"],
+    "schemas/OpenAiResponseFormat/enum": list(form.RESPONSE_FORMATS),
     "schemas/OpenAiPrompt/description": (
         f"Only the last {options.MAX_PROMPT} characters are used."
     ),

@@ -22,6 +22,11 @@ class ChangeNotifier:
                 self._changed.wait(min(seconds, MAX_WAIT))
             return not self._is_closed
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the service ends."""
+        return self._is_closed
+
     def close(self) -> None:
         """End all waiting: the service shuts down."""
         with self._changed:

@@ -8,6 +8,9 @@ from whisper_service.transcript_key import TranscriptKey
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.protocol import Transcribed
 
+# The error code of a transcription that may be resumed, although it has ended.
+ABANDONED = "client_gone"
+
 
 def save(key: TranscriptKey, chunk: Chunk, answer: Transcribed) -> None:
     """Keep what the engine answered for a chunk. A second time it is the same answer."""
@@ -27,9 +30,8 @@ def clear(key: TranscriptKey) -> None:
 
 
 def clear_unwanted(key: TranscriptKey) -> None:
-    """Delete them unless a transcription still waits for the transcript."""
-    waiting = Transcription.select().where(
-        *key.matching(Transcription), Transcription.status.in_(UNFINISHED)
-    )
+    """Delete them unless a transcription still waits for the transcript, or may do so again."""
+    may_wait = Transcription.status.in_(UNFINISHED) | (Transcription.error_code == ABANDONED)
+    waiting = Transcription.select().where(*key.matching(Transcription), may_wait)
     if not waiting.exists():
         clear(key)

@@ -65,7 +65,7 @@ def submit(
         if file.status == "failed" and file.samples is None:
             raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
         formats = list(dict.fromkeys(request.formats))
-        _check_unfinished(file, len(formats), limits)
+        check_unfinished(file, len(formats), limits)
         return [
             Transcription.create(
                 uuid=ids.uuid7(),
@@ -237,7 +237,7 @@ def load(transcription: Transcription, *, original: bool) -> str | None:
     return None
 
 
-def _check_unfinished(file: File, new: int, limits: LimitsSettings) -> None:
+def check_unfinished(file: File, new: int, limits: LimitsSettings) -> None:
     """Raise TooManyRequests when `new` transcriptions more would be too many."""
     unfinished = Transcription.select().where(Transcription.status.in_(UNFINISHED))
     for of, owner, most in (

@@ -135,7 +135,7 @@ def _pay(members: Sequence[Transcription], samples: int, claim: str) -> bool:
     cost = billing.cost(samples, user.price_micros)
     balance, paid, unpaid = user.token_balance, [], []
     for member in members:
-        price = 0 if billing.is_settled(member.uuid) else cost
+        price = billing.due(member.uuid, cost)
         if price > balance:
             unpaid.append(member.id)
             continue

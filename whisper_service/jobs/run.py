@@ -158,6 +158,11 @@ class Run:
     def progress(self) -> Progress:
         return Progress(self.share, self._text)
 
+    def heard(self, after: int) -> list[list[Segment]]:
+        """Return the segments of each chunk from the start without a gap, after the first ones."""
+        chunks = islice(self._planned, after, len(self._texts))
+        return [self._answers[chunk].segments for chunk in chunks]
+
     @property
     def share(self) -> float:
         """The share of the speech that is transcribed."""

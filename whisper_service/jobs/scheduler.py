@@ -12,6 +12,7 @@ from whisper_service.jobs.job import Job
 from whisper_service.jobs.queue import SHORT_SECONDS
 from whisper_service.jobs.run import Progress, Run, Task
 from whisper_service.jobs.start import start
+from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.protocol import Answer
 
@@ -107,6 +108,15 @@ class Scheduler:
         with self._lock:
             run = next((run for run in self._runs if run.job.claim == claim), None)
             return run.progress() if run else None
+
+    def heard(self, claim: str, after: int) -> list[list[Segment]]:
+        """Return what was said in each chunk of a claim's run so far, after the first ones.
+
+        The chunks are in order and without a gap. Times count from the start of each.
+        """
+        with self._lock:
+            run = next((run for run in self._runs if run.job.claim == claim), None)
+            return run.heard(after) if run else []
 
     def audio_left(self) -> float:
         """Return the seconds of audio that the runs have still to transcribe."""

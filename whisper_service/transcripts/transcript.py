@@ -16,10 +16,18 @@ class Word:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """A token's UTF-8, which may be a part of a letter, and its log-probability."""
+
+    bytes: list[int]
+    logprob: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """A stretch of speech. Times are seconds from the start of the recording.
 
-    `words` is empty unless they were requested. `language` is an ISO 639-1 code.
+    `words` and `logprobs` are empty unless they were requested. `language` is an ISO 639-1 code.
     """
 
     start: float
@@ -31,11 +39,13 @@ class Segment:
     temperature: float
     words: list[Word] = field(default_factory=list)
     language: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Segment":
         words = [Word(each["text"], each["start"], each["end"]) for each in values.get("words", ())]
-        return cls(**{**values, "words": words})
+        logprobs = [TokenLogprob(**each) for each in values.get("logprobs", ())]
+        return cls(**{**values, "words": words, "logprobs": logprobs})
 
 
 @dataclass(frozen=True)
@@ -103,10 +113,12 @@ def tidy(segments: Sequence[Segment], duration: float) -> list[Segment]:
 
 
 def _join(parts: Sequence[Segment], timed: Segment) -> Segment:
-    """Return `timed` with the texts and words of all parts."""
+    """Return `timed` with the texts, words and log-probabilities of all parts."""
     words = [word for part in parts for word in part.words]
+    logprobs = [each for part in parts for each in part.logprobs]
     text = " ".join(part.text for part in parts)
-    return replace(timed, text=text, words=limit_words(words, timed.start, timed.end))
+    words = limit_words(words, timed.start, timed.end)
+    return replace(timed, text=text, words=words, logprobs=logprobs)
 
 
 def limit_words(words: Sequence[Word], start: float, end: float) -> list[Word]:

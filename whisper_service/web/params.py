@@ -46,7 +46,7 @@ def optional_text(body: dict[str, Any], name: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise InvalidRequest(f"{name} must be a string")
-    return _storable(value, name)
+    return storable(value, name)
 
 
 def texts(body: dict[str, Any], name: str, *, default: str) -> list[str]:
@@ -55,10 +55,10 @@ def texts(body: dict[str, Any], name: str, *, default: str) -> list[str]:
     if value is None:
         return [default]
     if isinstance(value, str):
-        return [_storable(value, name)]
+        return [storable(value, name)]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise InvalidRequest(f"{name} must be a string or a list of strings")
-    return [_storable(item, name) for item in value]
+    return [storable(item, name) for item in value]
 
 
 def optional_integer(body: dict[str, Any], name: str, maximum: int) -> int | None:
@@ -140,7 +140,7 @@ def _check_bounds(value: int | Decimal, name: str, maximum: float) -> None:
         raise InvalidRequest(f"{name} must be at most {maximum}")
 
 
-def _storable(value: str, name: str) -> str:
+def storable(value: str, name: str) -> str:
     """Reject what a database or file cannot store: lone surrogates and NUL."""
     try:
         value.encode()

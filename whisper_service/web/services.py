@@ -8,6 +8,7 @@ from whisper_service.config import Config
 from whisper_service.files.storage import Storage
 from whisper_service.jobs.worker import Worker
 from whisper_service.web.limits import ConcurrencyLimit, FailedLoginLimiter, RateLimit
+from whisper_service.web.open_requests import OpenRequests
 from whisper_service.web.rendering import Renderer
 
 
@@ -27,6 +28,7 @@ class Services:
         self.failures_of_account = FailedLoginLimiter(auth.failures_per_account_total)
         self.failures_of_credential = FailedLoginLimiter(auth.failures_per_account)
         self.renderer = Renderer()
+        self.open_requests = OpenRequests()
         # One with the segments of many hours takes a second of the interpreter's lock.
         self.corrections = ConcurrencyLimit(total=2, per_key=1)
 

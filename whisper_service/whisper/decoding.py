@@ -9,7 +9,7 @@ from whisper_service.errors import ServiceError
 from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper import language_detection
 from whisper_service.whisper.binding import binding
-from whisper_service.whisper.language_detection import in_their_languages, likelier
+from whisper_service.whisper.language_detection import in_their_languages, likelier, likeliest
 from whisper_service.whisper.mel import log_mel
 from whisper_service.whisper.protocol import Transcribe, Transcribed
 from whisper_service.whisper.segments import needs_words, read_segments
@@ -62,7 +62,7 @@ def transcribe(context: Any, audio: Array, decode: Transcribe) -> Transcribed:  
     segments = decode_in(language, 0, seconds)
     if decode.expected:
         found = language_detection.probabilities(context, decode.threads)
-        likely = max(found, key=lambda code: found[code])
+        likely = likeliest(found, decode.options.languages)
         if likely != language and found[likely] >= OTHER_LANGUAGE:
             segments = likelier(segments, decode_in(likely, 0, seconds))
     segments = in_their_languages(segments, detect, decode_in)
@@ -144,6 +144,9 @@ def _detect_language(context: Any, audio: Array, decode: Transcribe) -> str:  # 
     parameters = _parameters(audio, decode)
     parameters.detect_language = True
     _run(context, parameters, audio)
+    if decode.options.languages:
+        found = language_detection.probabilities(context, decode.threads)
+        return likeliest(found, decode.options.languages)
     language: str = binding.whisper_lang_str(binding.whisper_full_lang_id(context))
     return language
 

@@ -1,7 +1,7 @@
 """The language that is spoken in a chunk, or in each part of it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -74,6 +74,11 @@ def probabilities(context: Any, threads: int) -> dict[str, float]:  # noqa: ANN4
     weights = {language: math.exp(score - highest) for language, score in scores.items()}
     total = sum(weights.values())
     return {language: weight / total for language, weight in weights.items()}
+
+
+def likeliest(found: Mapping[str, float], among: str) -> str:
+    """Return the most probable language of those that `Options.languages` allows."""
+    return max(among.split() or found, key=lambda code: found.get(code, 0.0))
 
 
 def _languages(context: Any) -> int:  # noqa: ANN401

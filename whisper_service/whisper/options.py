@@ -11,13 +11,17 @@ MAX_TEMPERATURE = 1
 class Options:
     """`prompt` is text that could precede the recording: names and spellings to expect.
 
-    `temperature`, from 0 to 1, is where decoding begins. `translate` is into English.
+    `temperature`, from 0 to 1, is where decoding begins. `translate` is into English. `logprobs`
+    are those of all tokens. `languages` are the codes that "auto" chooses from, with spaces between
+    them; '' for all.
     """
 
     translate: bool = False
     prompt: str = ""
     word_timestamps: bool = False
     temperature: float = 0.0
+    logprobs: bool = False
+    languages: str = ""
 
     @property
     def task(self) -> str:

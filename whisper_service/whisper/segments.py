@@ -32,7 +32,12 @@ def read_segments(
             words = join_tokens(context, tokens, unspaced=decode.language in UNSPACED)
         whole = TimedText(text, start, end, tokens, words)
         segments += [
-            {**_segment(part, decode), "temperature": temperature, "compression_ratio": ratio}
+            {
+                **_segment(part, decode),
+                "temperature": temperature,
+                "compression_ratio": ratio,
+                "logprobs": _logprobs(context, part.tokens) if decode.options.logprobs else [],
+            }
             for part in split(whole, decode.breaks)
         ]
     return ratio, segments
@@ -66,6 +71,16 @@ def _segment(part: TimedText, decode: Transcribe) -> dict[str, Any]:
             if (text := word.text.decode(errors="replace").strip())
         ]
     return segment
+
+
+def _logprobs(context: Any, tokens: list[Any]) -> list[dict[str, Any]]:  # noqa: ANN401
+    return [
+        {
+            "bytes": list(binding.whisper_token_to_bytes(context, token.id)),
+            "logprob": round(token.plog, 4),
+        }
+        for token in tokens
+    ]
 
 
 def _compression_ratio(text: bytes) -> float:
