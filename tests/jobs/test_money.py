@@ -5,6 +5,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -31,9 +32,10 @@ from tests.support.service import PASSWORD
 from whisper_service import billing, db, ids
 from whisper_service.accounts import statistics, users
 from whisper_service.config import AuthSettings, LimitsSettings
+from whisper_service.errors import NotFound
 from whisper_service.files import library
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import orders, outcomes, queue
+from whisper_service.jobs import abandoned, orders, outcomes, queue
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.orders import TranscriptionRequest
 from whisper_service.models.catalog import ModelFile
@@ -71,6 +73,7 @@ class Money(RuleBasedStateMachine):
         self.costs: dict[tuple[str, str], int] = {}  # of each run of each transcription
         self.settled: dict[str, tuple[str, int]] = {}  # the run that was paid for good, its cost
         self.kept: dict[str, int] = {}  # of runs that their user ended with a deletion
+        self.abandoned: dict[str, int] = {}  # of runs whose client went away, which may be resumed
         self.deleted: dict[str, set[int]] = {}  # what they may have cost
 
     def teardown(self) -> None:
@@ -154,7 +157,8 @@ class Money(RuleBasedStateMachine):
             if (row.uuid, row.claim) not in self.costs:
                 price = Fraction(prices[row.user_id], 10**6)
                 cost = ceil(ceil(Fraction(row.samples, 16_000)) * price)
-                self.costs[row.uuid, row.claim] = 0 if row.uuid in self.settled else cost
+                left = max(0, cost - self.abandoned.get(row.uuid, 0))
+                self.costs[row.uuid, row.claim] = 0 if row.uuid in self.settled else left
 
     @rule(which=CHOICE, samples=SAMPLES)
     def make_progress(self, which: int, samples: int) -> None:
@@ -214,6 +218,27 @@ class Money(RuleBasedStateMachine):
         ended = row.status != "processing"
         self.deleted[row.uuid] = {self.cost_of(row) if ended else self.spent_before(row) + share}
 
+    @rule(which=CHOICE)
+    def abandon(self, which: int) -> None:
+        self.count("abandon")
+        if not having("processing"):
+            self.claim(which)
+        row = one_of(Transcription, which)
+        share = self.share_of(row)
+        abandoned.abandon(row.uuid)
+        self.abandoned[row.uuid] = self.abandoned.get(row.uuid, 0) + share
+
+    @precondition(lambda _: resumable().exists())
+    @rule()
+    def resume(self) -> None:
+        self.count("resume")
+        for row in resumable():
+            model = next(each for each in MODELS if each.name == row.model)
+            order = TranscriptionRequest(model, "auto", FORMATS, Options())
+            user = User.get_by_id(row.user_id)
+            with suppress(NotFound):  # its file was deleted
+                abandoned.resume(user, row.file_uuid, order, LimitsSettings())
+
     @precondition(lambda _: File.select().count() > 2)
     @rule(which=CHOICE)
     def delete_file(self, which: int) -> None:
@@ -244,18 +269,19 @@ class Money(RuleBasedStateMachine):
         return self.spent_before(row) + run + self.kept.get(row.uuid, 0)
 
     def spent_before(self, row: Transcription) -> int:
-        """Return what the settled run of a transcription cost, if there was one."""
-        return self.settled.get(row.uuid, ("", 0))[1]
+        """Return what the settled and the abandoned runs of a transcription cost."""
+        return self.settled.get(row.uuid, ("", 0))[1] + self.abandoned.get(row.uuid, 0)
 
     def is_settled(self, row: Transcription) -> bool:
         return self.settled.get(row.uuid, ("", 0))[0] == row.claim
 
     def share_of(self, row: Transcription) -> int:
-        """Return what a deletion keeps of the price of a run."""
+        """Return what a deletion keeps of the price of a run, besides what abandoned ones cost."""
         if row.status != "processing" or self.is_settled(row) or not row.speech_samples:
             return 0
         share = Fraction(transcribed(row), row.speech_samples)
-        return int(self.costs[row.uuid, row.claim] * share)
+        before = self.abandoned.get(row.uuid, 0)
+        return max(0, int((before + self.costs[row.uuid, row.claim]) * share) - before)
 
     @invariant()
     def ledger_adds_up(self) -> None:
@@ -277,6 +303,10 @@ class Money(RuleBasedStateMachine):
 
 def having(status: str) -> bool:
     return bool(Transcription.select().where(Transcription.status == status).exists())
+
+
+def resumable() -> Any:
+    return Transcription.select().where(Transcription.error_code == "client_gone")
 
 
 def running_of(user: User) -> list[Transcription]:
@@ -312,6 +342,7 @@ def attack(steps: int) -> int:
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,
+                report_multiple_bugs=False,
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             ),
@@ -350,6 +381,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
         lambda user, balance: billing.grant(user.id, balance - user.token_balance),
     ),
     "a refund is not written down": (billing, "refund", refund_unwritten),
+    "what is resumed is paid twice": (billing, "due", lambda _subject, price: price),
     "a second is rounded down": (billing, "cost", lambda samples, _: samples // 16_000),
     "what ended can end again": (
         outcomes,

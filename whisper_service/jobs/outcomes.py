@@ -51,7 +51,9 @@ def complete(job: Job, transcript: Transcript) -> None:
             stored = StoredTranscript.create(**job.key.values(), data=data)
             search_index.add(entries, transcript_id=stored.id)
             finish(job.claim, stored.id)
-        checkpoints.clear(job.key)
+            checkpoints.clear(job.key)
+        else:
+            checkpoints.clear_unwanted(job.key)
 
 
 def fail(job: Job, message: str) -> None:
