@@ -342,7 +342,6 @@ def attack(steps: int) -> int:
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,
-                report_multiple_bugs=False,
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             ),
@@ -392,6 +391,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any]]] = {
 
 
 @pytest.mark.torture
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of `race`
 @pytest.mark.parametrize("broken", BROKEN)
 def test_the_attack_detects(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     monkeypatch.setattr(*BROKEN[broken])
