@@ -59,9 +59,10 @@ def test_more_of_it_goes_on_where_the_walk_ended(live_server: LiveServer) -> Non
     walk = fit(block("A walk with curl", "sh"), live_server).replace('"ann"', f'"{account}"')
     more = block("More of it", "sh")
     key = run("bash", "-e", code=f"{walk}\n{more}\necho; echo $KEY").split()[-1]
-    code = block("More of it", "python").replace("whisper-1", "ggml-tiny.en")
+    code = block("OpenAI's clients", "python").replace("whisper-1", "ggml-tiny.en")
     code = code.replace("http://127.0.0.1:8080", live_server.url).replace("<API key>", key)
-    assert "what you can do for your country" in run(sys.executable, "-", code=code).lower()
+    printed = run(sys.executable, "-", code=code).lower()
+    assert printed.count("what you can do for your country") == 2
 
 
 def test_the_python_example(live_server: LiveServer) -> None:

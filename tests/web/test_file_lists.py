@@ -1,13 +1,19 @@
 """All transcriptions of a file, of which there may be thousands."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.engine import FakeEngine
+from tests.support.ffmpeg import run_ffmpeg
 from tests.support.paths import DATA
 from tests.support.service import Api, Service
 from tests.support.statements import before_statements
 from tests.support.transcripts import finish, transcript
+from whisper_service.transcripts.formats import ORDERED
+from whisper_service.web import transcriptions
 
 MIB = 1024**2
 
@@ -105,3 +111,25 @@ def test_a_transcript_deleted_during_a_request_is_left_out(
         assert [item["uuid"] for item in answer.json["transcriptions"]] == uuids[1:]
     else:
         assert answer.text == "Transcription not found"
+
+
+def test_texts_so_far_are_limited_too(
+    service: Service, ann: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All formats of a request share one run, and with it its text."""
+    monkeypatch.setattr(transcriptions, "MAX_LIST_LENGTH", 2 * len("Hello world."))
+    run_ffmpeg("-stream_loop", "3", "-i", DATA / "jfk.wav", tmp_path / "talk.mp3")
+    (file,) = ann.upload(tmp_path / "talk.mp3")
+    ann.post("/transcribe", {"uuid": file["uuid"], "model": "ggml-tiny.en", "format": ORDERED})
+    service.convert_once()
+    seen: list[Any] = []
+
+    def look() -> None:
+        if len(engine.calls) == 2:
+            seen.extend(service.anyone.get(f"/transcribe/{file['uuid']}")["transcriptions"])
+            seen.append(service.anyone.get(f"/transcribe/{seen[-1]['uuid']}"))
+
+    engine = FakeEngine(look)
+    service.transcribe(engine)
+    assert [item.get("text") for item in seen] == ["Hello world."] * 2 + [None, "Hello world."]
+    assert [item.get("data_omitted") for item in seen] == [None, None, True, None]

@@ -1,8 +1,8 @@
 """How far unfinished transcriptions are: their place in the queue, and the time left."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from whisper_service.audio import seconds_of
 from whisper_service.db import database
@@ -31,14 +31,32 @@ class Pending:
 
 @dataclass(frozen=True)
 class Processing:
-    """`share` of the speech is transcribed; `text` is what was said so far, without a gap."""
+    """`share` of the speech is transcribed; `text` is what was said so far, without a gap.
+
+    It is None where it was left out.
+    """
 
     share: float
-    text: str
+    text: str | None
     eta_seconds: int | None
 
 
 Progress = Pending | Processing
+
+
+def without_long_texts(progress: Mapping[int, Progress], max_length: int) -> dict[int, Progress]:
+    """Leave out the texts that, after the first one, would make more than `max_length` characters.
+
+    Transcriptions that share a run have the same text.
+    """
+    length, shown = 0, dict(progress)
+    for row_id, each in progress.items():
+        if isinstance(each, Processing) and each.text:
+            if length and length + len(each.text) > max_length:
+                shown[row_id] = replace(each, text=None)
+            else:
+                length += len(each.text)
+    return shown
 
 
 class ProgressEstimator:

@@ -165,9 +165,10 @@ def listed_transcription(
     }
     if row.error:
         answer["error"] = row.error
-    answer |= _progress(progress)
-    answer.pop("text", None)
-    return answer
+    shown = _progress(progress)
+    for left_out in ("text", "data_omitted"):
+        shown.pop(left_out, None)
+    return answer | shown
 
 
 def search_hit(hit: Hit) -> dict[str, Any]:
@@ -194,9 +195,7 @@ def _progress(progress: Progress | None) -> dict[str, Any]:
             "eta_seconds": progress.eta_seconds,
         }
     if isinstance(progress, Processing):
-        return {
-            "progress": int(100 * progress.share),
-            "text": progress.text,
-            "eta_seconds": progress.eta_seconds,
-        }
+        text = {"data_omitted": True} if progress.text is None else {"text": progress.text}
+        percent = int(100 * progress.share)
+        return {"progress": percent, **text, "eta_seconds": progress.eta_seconds}
     return {}

@@ -8,6 +8,7 @@ from whisper_service import ids
 from whisper_service.errors import Conflict, InvalidRequest, NotFound
 from whisper_service.jobs import orders
 from whisper_service.jobs.orders import TranscriptionRequest
+from whisper_service.jobs.progress import without_long_texts
 from whisper_service.models import catalog
 from whisper_service.tables import Transcription
 from whisper_service.transcripts.cues import Layout
@@ -21,7 +22,7 @@ from whisper_service.whisper.options import MAX_PROMPT, MAX_TEMPERATURE, Options
 MAX_LINE_WIDTH, MAX_LINE_COUNT = 1000, 100
 MAX_WAIT = 60  # seconds
 VERSIONS = ("corrected", "original")
-# Characters of stored transcripts in one answer: their rendering takes a second.
+# Characters of stored transcripts in one answer, whose rendering takes a second; texts so far too.
 MAX_LIST_LENGTH = 8 * 1024**2
 
 public = Blueprint("results", __name__)
@@ -147,7 +148,9 @@ def _of_file(uuid: str, view: View) -> Response:
     rows = orders.with_transcripts(page.rows, MAX_LIST_LENGTH, original=view.original)
     stored = {result_key(row, view): data for row, data in rows if data is not None}
     results = services().renderer.render(stored, current_network())
-    progress = services().worker.progress.of([row for row, _ in rows])
+    progress = without_long_texts(
+        services().worker.progress.of([row for row, _ in rows]), MAX_LIST_LENGTH
+    )
     listed = [
         serializers.transcription(
             row,
