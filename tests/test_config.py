@@ -46,6 +46,13 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.models.path == Path("/m")
 
 
+def test_a_table_of_names_is_read_from_both(tmp_path: Path) -> None:
+    assert load(tmp_path, "[models.aliases]\na = 'b'").models.aliases == (("a", "b"),)
+    variable = {"WHISPER_SERVICE_MODELS_ALIASES": "gpt-4o=ggml-small whisper-1="}
+    aliases = load(tmp_path, "[models]\naliases = { a = 'b' }", **variable).models.aliases
+    assert aliases == (("gpt-4o", "ggml-small"), ("whisper-1", ""))
+
+
 def test_a_variable_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "other.toml"
     path.write_text("[server]\nport = 7")
@@ -70,6 +77,8 @@ def test_paths_start_at_the_file(tmp_path: Path) -> None:
         ("[server]\ncors_origins = 'a'", "server.cors_origins must be a list of strings, not 'a'"),
         ("[server]\ncors_origins = [1]", "server.cors_origins must be a list of strings, not [1]"),
         ("[storage]\npath = ''", "storage.path must be a non-empty string, not ''"),
+        ("[models]\naliases = 'a'", "models.aliases must be a table of strings, not 'a'"),
+        ("[models.aliases]\na = 1", "models.aliases must be a table of strings, not {'a': 1}"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, text: str, message: str) -> None:

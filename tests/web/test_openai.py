@@ -18,7 +18,11 @@ from tests.support.speech import WORDS, word_error_rate
 
 JFK = DATA / "jfk.wav"
 SHORT = DATA / "austen-0880.wav"
-MODEL = {"WHISPER_SERVICE_MODELS_DEFAULT": "ggml-tiny.en"}
+ALIASES = "whisper-1= gpt-4o-transcribe= tiny=ggml-tiny.en large=ggml-large-v3"
+MODEL = {
+    "WHISPER_SERVICE_MODELS_DEFAULT": "ggml-tiny.en",
+    "WHISPER_SERVICE_MODELS_ALIASES": ALIASES,
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,8 @@ def test_its_options_are_taken_and_unknown_ones_left(client: openai.OpenAI) -> N
 
 
 def test_models_are_listed(client: openai.OpenAI) -> None:
-    assert {"whisper-1", "ggml-tiny.en"} <= {model.id for model in client.models.list()}
+    names = {model.id for model in client.models.list()}
+    assert names == {"ggml-tiny.en", "whisper-1", "gpt-4o-transcribe", "tiny"}
     assert client.models.retrieve("whisper-1").object == "model"
     with pytest.raises(openai.NotFoundError) as error:
         client.models.retrieve("gpt-17")
@@ -116,6 +121,8 @@ def test_errors_are_openais(client: openai.OpenAI, server: LiveServer, tmp_path:
         transcribe(client, JFK, language="xx")
     with pytest.raises(openai.BadRequestError, match="cannot translate"), JFK.open("rb") as file:
         client.audio.translations.create(file=file, model="whisper-1")
+    with pytest.raises(openai.NotFoundError, match="Model not found: ggml-large-v3"):
+        client.models.retrieve("large")
     with pytest.raises(openai.NotFoundError) as missing, JFK.open("rb") as file:
         client.audio.transcriptions.create(file=file, model="gpt-17")
     assert missing.value.body == {

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.support.engine import segment
 from whisper_service.transcripts.transcript import Segment, Word
-from whisper_service.whisper.language_detection import in_their_languages
+from whisper_service.whisper.language_detection import in_their_languages, likeliest
 
 FITS = replace(segment(0, 5, " Hello", "en"), avg_logprob=-0.2)
 DOUBT = [
@@ -49,3 +49,10 @@ def test_it_stays_if_its_language_is_the_same() -> None:
 def test_what_fits_or_is_short_is_not_decoded_again() -> None:
     short = replace(DOUBT[0], end=6)
     assert mended([FITS, short, FITS], "de", GERMAN) == ([FITS, short, FITS], [])
+
+
+def test_the_likeliest_language_is_one_of_the_possible_ones() -> None:
+    found = {"en": 0.6, "de": 0.3, "fr": 0.1}
+    assert likeliest(found, "") == "en"
+    assert likeliest(found, "fr de") == "de"
+    assert likeliest(found, "yue") == "yue"  # which older models do not know
