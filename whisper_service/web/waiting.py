@@ -18,7 +18,7 @@ from whisper_service.web.services import Services
 # A line now and then keeps proxies from ending a stream, and shows that its client is gone.
 HEARTBEAT_SECONDS = 15
 # How often to look whether the client is still there.
-LOOK_SECONDS = 1
+LOOK_SECONDS = 0.5
 
 
 class Look(Protocol):
