@@ -1,13 +1,13 @@
 # Everything a user or developer does here. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run demo model native test coverage test-models test-native torture lint types format lock clean bench
+.PHONY: help run demo transcribe model native test coverage test-models test-native torture lint types format lock clean bench
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 help: ## list these targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 run: $(VENV)/run ## serve on http://127.0.0.1:8080, with a first model if there is none
 	@$(BIN)/python app.py get-model
@@ -16,6 +16,16 @@ run: $(VENV)/run ## serve on http://127.0.0.1:8080, with a first model if there 
 demo: $(VENV)/run ## take a recording from upload to subtitles: make demo [FILE=talk.mp3]
 	@$(BIN)/python app.py get-model
 	@$(BIN)/python app.py demo $(if $(FILE),"$(FILE)")
+
+# What is in the environment does not count: there, LANGUAGE is gettext's.
+given = $(if $(filter command,$(origin $(1))),$(if $($(1)),$(2)))
+
+transcribe: $(VENV)/run ## transcribe recordings without a server: make transcribe FILE="talk.mp3 film.mp4"
+	@$(BIN)/python app.py get-model
+	@$(BIN)/python app.py transcribe \
+	  $(call given,FORMAT,--format "$(FORMAT)") $(call given,MODEL,--model "$(MODEL)") \
+	  $(call given,LANGUAGE,--language "$(LANGUAGE)") $(call given,FORCE,$(if $(filter 1,$(FORCE)),--force)) \
+	  -- $(or $(call given,FILE,$(FILE)),$(error Say which: make transcribe FILE="talk.mp3 film.mp4"))
 
 model: $(VENV)/run ## get a model: make model NAME=ggml-large-v3
 	@$(BIN)/python app.py get-model "$(or $(NAME),$(error Say which: make model NAME=ggml-base))"

@@ -13,7 +13,7 @@ from whisper_service import config, logs
 from whisper_service.errors import CommandError, ServiceError
 
 # Other users read what these write: see deploy/.
-PUBLIC = {"get_model", "native"}
+PUBLIC = {"get_model", "native", "transcribe"}
 
 
 def main() -> int:
@@ -71,6 +71,17 @@ def _parse() -> argparse.Namespace:
     back.add_argument("folder", type=Path)
     show = add("demo", "transcribe a recording and show each request", "demo")
     show.add_argument("recording", nargs="?", type=Path, metavar="file")
+    local = add("transcribe", "write what is said in recordings beside them", "transcribe")
+    local.add_argument("files", nargs="+", type=Path, metavar="file")
+    local.add_argument(
+        "--format",
+        default="srt",
+        dest="formats",
+        help="such as srt (the default), vtt or txt; several in quotes: 'srt txt'",
+    )
+    local.add_argument("--model", help="by default that of config.toml, or else the smallest one")
+    local.add_argument("--language", default="auto", metavar="CODE", help="such as en or de")
+    local.add_argument("--force", action="store_true", help="replace results that exist already")
     return parser.parse_args()
 
 

@@ -30,13 +30,13 @@ def fit(code: str, server: LiveServer) -> str:
     return code.replace("http://127.0.0.1:8080", server.url).replace("ggml-base", "ggml-tiny.en")
 
 
-def run(*command: str, code: str) -> str:
+def run(*command: str, code: str, **environ: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         command,
         input=code,
         cwd=ROOT,
-        env={"PATH": path},
+        env={"PATH": path, **environ},
         capture_output=True,
         text=True,
         timeout=120,
@@ -45,6 +45,20 @@ def run(*command: str, code: str) -> str:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout
+
+
+def test_without_a_server(tiny_en_model: Path, tmp_path: Path) -> None:
+    program = f"make -o .venv/run BIN={Path(sys.executable).parent} "
+    code = block("Without a server", "sh").replace("make ", program)
+    environ = {
+        "HOME": str(tmp_path),
+        "WHISPER_SERVICE_MODELS_PATH": str(tiny_en_model.parent),
+        "WHISPER_SERVICE_ENGINE_NATIVE": "off",
+    }
+    printed = run("bash", "-e", code=code, **environ)
+    assert f"{tmp_path}/speech.srt, {tmp_path}/speech.txt  0:11 of audio in " in printed
+    assert " --> 00:00:" in printed
+    assert "what you can do for your country" in (tmp_path / "speech.txt").read_text()
 
 
 def test_the_curl_walk(live_server: LiveServer) -> None:

@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.support.live import QUICK, measured
 from tests.support.paths import ROOT
 
 
-def run(*arguments: str, typed: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":
+def run(
+    *arguments: str, typed: str = "", cwd: Path | None = None, **environ: str
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, str(ROOT / "app.py"), *arguments],
+        cwd=cwd,
         env={**measured(), **QUICK, "PATH": os.environ["PATH"], **environ},
         input=typed,
         capture_output=True,

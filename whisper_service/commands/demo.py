@@ -44,7 +44,8 @@ def run(settings: Config, recording: Path | None) -> None:
             thread = threading.Thread(target=server.run)
             thread.start()
             try:
-                _transcribe(f"{server.url}/api/v1", _choose_model(settings), recording)
+                model = catalog.choose(settings.models.path, settings.models.default)
+                _transcribe(f"{server.url}/api/v1", model.name, recording)
             finally:
                 server.stop()
                 thread.join()
@@ -97,11 +98,3 @@ def _request(method: str, url: str, **arguments: Any) -> Any:  # noqa: ANN401 - 
     if not response.ok:
         raise CommandError(f"The service answered {response.status_code}")
     return response.json()
-
-
-def _choose_model(settings: Config) -> str:
-    """Return the starter model, or else the smallest one."""
-    models = catalog.available(settings.models.path)
-    if not models:
-        raise CommandError("There is no model yet; run make model NAME=ggml-base")
-    return min(models, key=lambda model: (model.name != "ggml-base", model.size)).name

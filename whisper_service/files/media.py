@@ -1,6 +1,7 @@
 """What an uploaded file is, found out by decoding its beginning."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,15 +43,16 @@ class Media:
         return "video" if self.video_codec else "audio"
 
 
-def probe(path: Path) -> Media:
+def probe(path: Path, is_wanted: Callable[[], bool] = lambda: True) -> Media:
     """Return what a file is, after decoding the first 0.2 seconds of its sound.
 
-    Raises UnsupportedMedia, NoAudioStream, or MediaError after PROBE_SECONDS.
+    Raises UnsupportedMedia, NoAudioStream, MediaError after PROBE_SECONDS, or Cancelled once
+    `is_wanted` returns False.
     """
     decode = ["-map", "0:a:0", "-t", "0.2", "-c:a", "pcm_s16le", "-f", "null", "-"]
     source = ffmpeg.input_arguments(",".join(CONTAINERS), AUDIO_DECODERS)
     command = ["-loglevel", "info", *source, *decode]
-    code, stderr = ffmpeg.run(path, command, PROBE_LIMITS, PROBE_SECONDS)
+    code, stderr = ffmpeg.run(path, command, PROBE_LIMITS, PROBE_SECONDS, is_wanted)
     # Split at line feeds alone: other line ends may stand in a title.
     lines = stderr.partition("\nStream mapping:")[0].split("\n")
     demuxer = next((found["demuxer"] for line in lines if (found := _INPUT.match(line))), None)

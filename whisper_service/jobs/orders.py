@@ -59,7 +59,7 @@ def submit(
     Unauthenticated for credentials that were revoked meanwhile.
     """
     _check_formats(request.formats)
-    _check_language(request)
+    check_language(request)
     with write_transaction():
         file = library.find_owned(credentials.confirm(user), file_uuid)
         if file.status == "failed" and file.samples is None:
@@ -261,7 +261,8 @@ def _check_formats(formats: Sequence[str]) -> None:
             raise InvalidRequest(f"Invalid format: {name}. Must be one of: {known}")
 
 
-def _check_language(request: TranscriptionRequest) -> None:
+def check_language(request: TranscriptionRequest) -> None:
+    """Raise InvalidRequest for a language that is not there, or that the model cannot do."""
     if request.language != "auto" and request.language not in languages.CODES:
         raise InvalidRequest(f"Invalid language: {request.language}")
     if not request.model.is_english_only:

@@ -40,6 +40,10 @@ class Worker:
             self.complete_stored_once,
         ):
             self._threads.repeat(step, None)
+        self.start_engines()
+
+    def start_engines(self) -> None:
+        """Start only what transcribes, for files that have their WAV."""
         for number, engine in enumerate(self.engines):
             transcribe = partial(self.transcribe_once, engine, number)
             self._threads.repeat(transcribe, partial(self._unload_idle, engine))

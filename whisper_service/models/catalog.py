@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from whisper_service.errors import NotFound
+from whisper_service.errors import CommandError, NotFound
 from whisper_service.models import ggml
 
 
@@ -30,6 +30,14 @@ def find(folder: Path, name: str) -> ModelFile:
         if path.stem == name and (model := _describe(path)):
             return model
     raise NotFound(f"Model not found: {name}")
+
+
+def choose(folder: Path, preferred: str) -> ModelFile:
+    """Return the model of this name, or else the smallest one. Raises CommandError without any."""
+    models = available(folder)
+    if not models:
+        raise CommandError("There is no model yet; run make model NAME=ggml-base")
+    return min(models, key=lambda model: (model.name != preferred, model.size))
 
 
 def _describe(path: Path) -> ModelFile | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from json import dumps
 from typing import Any
 
 from whisper_service.transcripts.cues import Cue, Layout, cues
@@ -90,6 +91,19 @@ FORMATS = {
     "tsv": Format(tsv, "text/tab-separated-values", ".tsv"),
     "lrc": Format(lrc, "application/x-lrc", ".lrc"),
 }
+
+
+def file_content(name: str, transcript: Transcript, layout: Layout) -> bytes:
+    """Render a transcript as the content of a file: text ends with a line feed, JSON is compact."""
+    data = FORMATS[name].render(transcript, layout)
+    if FORMATS[name].is_json:
+        return encode(data)
+    return f"{data['text']}\n".encode()
+
+
+def encode(data: dict[str, Any]) -> bytes:
+    """Encode the data of a response as JSON."""
+    return dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _segment(number: int, segment: Segment) -> dict[str, Any]:

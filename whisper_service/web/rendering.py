@@ -15,7 +15,7 @@ from typing import NamedTuple
 from whisper_service.errors import TooManyRequests
 from whisper_service.tables import Transcription
 from whisper_service.transcripts.cues import Layout
-from whisper_service.transcripts.formats import FORMATS
+from whisper_service.transcripts.formats import FORMATS, encode
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.web.limits import ConcurrencyLimit
 
@@ -129,5 +129,4 @@ class Renderer:
 
 def _rendered(key: ResultKey, transcript: Transcript) -> Rendered:
     data = FORMATS[key.format].render(transcript, key.layout)
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return Rendered(transcript.language, text.encode())
+    return Rendered(transcript.language, encode(data))

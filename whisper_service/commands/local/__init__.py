@@ -1,0 +1,1 @@
+"""What `transcribe` consists of: recordings transcribed where they are, without a server."""
