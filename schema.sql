@@ -186,4 +186,16 @@ CREATE TABLE ledger (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_by_user ON ledger (user_id, amount);
 
+-- What became of each recording in the watched folder. The path, relative to it, need not be UTF-8.
+CREATE TABLE watched (
+    path       BLOB    NOT NULL PRIMARY KEY,
+    size       INTEGER NOT NULL,                   -- with this size and time of its last change
+    mtime_ns   INTEGER NOT NULL,
+    file_uuid  TEXT,                               -- NULL until it is uploaded
+    transcription_uuid TEXT,                       -- NULL until it is queued
+    error      TEXT,                               -- what was logged last
+    is_done    INTEGER NOT NULL DEFAULT 0 CHECK (is_done IN (0, 1)), -- until it changes
+    results    TEXT    NOT NULL DEFAULT ''         -- BLAKE3 of each result that the service wrote
+) STRICT, WITHOUT ROWID;
+
 PRAGMA user_version = 6;

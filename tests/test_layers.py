@@ -17,7 +17,7 @@ LAYERS = (
     "billing credentials search_index",
     "files",
     "accounts jobs",
-    "web",
+    "web watch",
     "server",
     "commands",
 )

@@ -30,6 +30,11 @@ def mapping(*default: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return field(default=default, metadata={"is_mapping": True})
 
 
+def optional_path() -> str:
+    """Return a field for a path, or '' for none."""
+    return field(default="", metadata={"is_path": True})
+
+
 @dataclass(frozen=True)
 class ServerSettings:
     host: str = "127.0.0.1"
@@ -131,7 +136,7 @@ class WebhooksSettings:
 
 @dataclass(frozen=True)
 class WatchSettings:
-    path: str = ""
+    path: str = optional_path()
     user: str = ""
     model: str = "ggml-base"
     language: str = "auto"
@@ -231,6 +236,8 @@ def _parse_value(name: str, setting: Field[Any], value: object, root: Path) -> o
         return _parse_choice(name, choices, value)
     if not isinstance(value, str | Path) or not (str(value).strip() or setting.default == ""):
         raise CommandError(f"{name} must be a non-empty string, not {value!r}")
+    if setting.metadata.get("is_path") and value:
+        return str(root / value)
     return root / value if isinstance(setting.default, Path) else str(value)
 
 

@@ -1,6 +1,6 @@
 """The tables of schema.sql for Peewee. They are not called models, which are Whisper's here."""
 
-from peewee import CompositeKey, IntegerField, Model, TextField
+from peewee import BlobField, CompositeKey, IntegerField, Model, TextField
 
 from whisper_service.db import database
 
@@ -144,3 +144,14 @@ class LedgerEntry(Table):
     class Meta:
         table_name = "ledger"
         primary_key = CompositeKey("subject", "claim", "kind")
+
+
+class Watched(Table):
+    path = BlobField(primary_key=True)
+    size = IntegerField()
+    mtime_ns = IntegerField()
+    file_uuid = TextField(null=True)
+    transcription_uuid = TextField(null=True)
+    error = TextField(null=True)
+    is_done = IntegerField(default=0)
+    results = TextField(default="")

@@ -16,6 +16,8 @@ from whisper_service.tables import File, User
 # A probe runs ffmpeg, which keeps a core busy for a while: at most one per core at once.
 _probes = threading.Semaphore(os.cpu_count() or 1)
 
+QUOTA_EXCEEDED = "quota_exceeded"  # the code of that error
+
 
 class RejectedFile(ServiceError):
     """An upload that is not stored. `code` is the machine-readable reason."""
@@ -96,7 +98,7 @@ def _check_quota(user: User, incoming: IncomingFile, known: File | None, storage
     try:
         quota.check(user.id, incoming.size - replaced, storage.quota_bytes)
     except quota.StorageQuotaExceeded as error:
-        raise RejectedFile("quota_exceeded", str(error)) from error
+        raise RejectedFile(QUOTA_EXCEEDED, str(error)) from error
 
 
 def _create(uuid: str, user: User, incoming: IncomingFile, filename: str, probed: Media) -> File:

@@ -54,28 +54,43 @@ def submit(
 ) -> list[Transcription]:
     """Queue a transcription of a file for each format, the same format once.
 
-    Raises NotFound for a file that is not the user's, InvalidRequest for formats or a language
-    that are not there, or that the model cannot do, TooManyRequests when too many are unfinished,
-    Unauthenticated for credentials that were revoked meanwhile.
+    Raises what `check` and `insert` raise.
     """
+    check(request)
+    with write_transaction():
+        return insert(user, file_uuid, request, limits)
+
+
+def check(request: TranscriptionRequest) -> None:
+    """Raise InvalidRequest for formats or a language that are not there or the model cannot do."""
     _check_formats(request.formats)
     check_language(request)
-    with write_transaction():
-        file = library.find_owned(credentials.confirm(user), file_uuid)
-        if file.status == "failed" and file.samples is None:
-            raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
-        formats = list(dict.fromkeys(request.formats))
-        check_unfinished(file, len(formats), limits)
-        return [
-            Transcription.create(
-                uuid=ids.uuid7(),
-                user_id=user.id,
-                format=name,
-                created_at=int(time.time()),
-                **request.key(file.uuid).values(),
-            )
-            for name in formats
-        ]
+
+
+def insert(
+    user: User, file_uuid: str, request: TranscriptionRequest, limits: LimitsSettings
+) -> list[Transcription]:
+    """Queue what `check` has passed, in the caller's transaction.
+
+    Raises NotFound for a file that is not the user's, InvalidRequest for one that cannot be
+    transcribed, TooManyRequests when too many are unfinished, Unauthenticated for credentials that
+    were revoked meanwhile.
+    """
+    file = library.find_owned(credentials.confirm(user), file_uuid)
+    if file.status == "failed" and file.samples is None:
+        raise InvalidRequest(f"The file cannot be transcribed: {file.error}")
+    formats = list(dict.fromkeys(request.formats))
+    check_unfinished(file, len(formats), limits)
+    return [
+        Transcription.create(
+            uuid=ids.uuid7(),
+            user_id=user.id,
+            format=name,
+            created_at=int(time.time()),
+            **request.key(file.uuid).values(),
+        )
+        for name in formats
+    ]
 
 
 def find_same(
