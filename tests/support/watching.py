@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.harness import seeded
+from tests.support.recordings import as_wav, sound
 from tests.support.service import Service
+from whisper_service.jobs import queue
 from whisper_service.watch import settings
 from whisper_service.watch.watcher import Watcher
 
 HOUR = 3600.0
+# Recordings of a second, which are converted faster than speech; each costs a token.
+TALK, OTHER = (as_wav(sound(seeded(number), 1)) for number in range(2))
 
 
 @dataclass
@@ -47,7 +52,9 @@ class WatchedFolder:
         """Look until everything is transcribed and written that can be."""
         for _ in range(4):
             self.look()
-            self.service.work()
+            while self.service.worker.extract_once() or queue.complete_stored():
+                pass
+            self.service.transcribe(self.service.engine)
 
     def retry(self) -> None:
         """Look again when what failed is due once more."""
