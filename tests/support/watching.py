@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.support.harness import seeded
 from tests.support.recordings import as_wav, sound
-from tests.support.service import Service
+from tests.support.service import Service, settings_in
+from whisper_service.config import Config, WatchSettings
 from whisper_service.jobs import queue
 from whisper_service.watch import settings
 from whisper_service.watch.watcher import Watcher
@@ -15,6 +16,14 @@ from whisper_service.watch.watcher import Watcher
 HOUR = 3600.0
 # Recordings of a second, which are converted faster than speech; each costs a token.
 TALK, OTHER = (as_wav(sound(seeded(number), 1)) for number in range(2))
+
+
+def watched_settings(folder: Path, models: Path) -> Config:
+    """Return settings of a service that watches a new folder, too, for ann."""
+    path = folder / "watched"
+    path.mkdir(exist_ok=True)
+    watch = WatchSettings(str(path), "ann", "ggml-tiny.en")
+    return replace(settings_in(folder, models), watch=watch)
 
 
 @dataclass

@@ -1,18 +1,15 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.service import Service
-from tests.support.watching import WatchedFolder
-from whisper_service.config import Config, WatchSettings
+from tests.support.watching import WatchedFolder, watched_settings
+from whisper_service.config import Config
 
 
 @pytest.fixture
-def settings(settings: Config, tmp_path: Path) -> Config:
-    path = tmp_path / "watched"
-    path.mkdir()
-    return replace(settings, watch=WatchSettings(str(path), "ann", "ggml-tiny.en"))
+def settings(tmp_path: Path, stub_models: Path) -> Config:
+    return watched_settings(tmp_path, stub_models)
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_so_has_its_depth(tmp_path: Path) -> None:
     make(tmp_path, f"{deepest}d/b.mp3", "c.mp3")
     look = looking.look(tmp_path)
     assert look.recordings.keys() == {f"{deepest}a.mp3", "c.mp3"}
-    assert look.problem.startswith("What is beyond 50000 files, or 16 folders in one another")
+    assert look.problem.startswith("What is beyond 20000 files, or 16 folders in one another")
 
 
 def test_a_folder_that_cannot_be_read_hides_nothing_else(

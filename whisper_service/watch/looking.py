@@ -12,7 +12,7 @@ from whisper_service.watch import folders
 
 STILL_SECONDS = 10.0
 # Of one look: files and folders of any kind, and folders in one another.
-MAX_ENTRIES = 50_000
+MAX_ENTRIES = 20_000
 MAX_DEPTH = 16
 _ENDINGS = tuple(KNOWN_ENDINGS)
 

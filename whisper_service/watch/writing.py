@@ -77,13 +77,12 @@ def _content(transcript: Transcript, name: str) -> bytes:
 
 def _write(recording: Recording, ending: str, content: bytes, folder: int) -> None:
     existing = _check_replaceable(recording, ending, folder)
-    if existing == _hash(content):
-        return
-    temporary = f".{_hash(os.fsencode(recording.name))[:16]}{ending}.part"
+    temporary = _temporary_name(recording, ending)
     try:
-        _write_temporary(temporary, content, _permissions(recording, folder), folder)
-        _place(temporary, recording.stem.name + ending, folder, replaces=existing is not None)
-    finally:
+        if existing != _hash(content):
+            _write_temporary(temporary, content, _permissions(recording, folder), folder)
+            _place(temporary, recording.stem.name + ending, folder, replaces=existing is not None)
+    finally:  # what a killed process left goes, too
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=folder)
 
@@ -112,6 +111,11 @@ def _find(name: str, folder: int, *, may_be_ours: bool) -> str | None:
         return None
     except OSError:  # a link, a folder, or unreadable
         return NO_RESULT
+
+
+def _temporary_name(recording: Recording, ending: str) -> str:
+    """Return a hidden name that fits, however long the recording's is."""
+    return f".{_hash(os.fsencode(recording.name))[:16]}{ending}.part"
 
 
 def _permissions(recording: Recording, folder: int) -> int:
