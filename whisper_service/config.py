@@ -236,9 +236,8 @@ def _parse_value(name: str, setting: Field[Any], value: object, root: Path) -> o
         return _parse_choice(name, choices, value)
     if not isinstance(value, str | Path) or not (str(value).strip() or setting.default == ""):
         raise CommandError(f"{name} must be a non-empty string, not {value!r}")
-    if setting.metadata.get("is_path") and value:
-        return str(root / value)
-    return root / value if isinstance(setting.default, Path) else str(value)
+    text = str(root / value if setting.metadata.get("is_path") and value else value)
+    return root / text if isinstance(setting.default, Path) else text
 
 
 def _parse_bool(name: str, value: object) -> bool:

@@ -14,6 +14,7 @@ from whisper_service import billing, config
 from whisper_service.db import write_transaction
 from whisper_service.errors import Cancelled
 from whisper_service.files.storage import IncomingFile
+from whisper_service.jobs import abandoned
 from whisper_service.tables import File, Transcription, User, Watched
 from whisper_service.watch import reading
 from whisper_service.watch.watcher import Watcher
@@ -91,6 +92,17 @@ def test_for_tokens(watched: WatchedFolder, caplog: pytest.LogCaptureFixture) ->
     set_balance(1)
     finish(watched, caplog)
     assert balance() == 0
+
+
+def test_when_a_client_that_wanted_the_same_is_gone(
+    watched: WatchedFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.add("talk.wav", TALK)
+    watched.look()
+    watched.look()
+    abandoned.abandon(Transcription.get().uuid)
+    finish(watched, caplog)
+    assert statuses() == ["failed", "completed"]
 
 
 def test_while_others_that_can_be_paid_go_ahead(watched: WatchedFolder) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from whisper_service import billing
 from whisper_service.config import Config
 from whisper_service.errors import InvalidRequest, NotFound
-from whisper_service.jobs import orders
+from whisper_service.jobs import checkpoints, orders
 from whisper_service.tables import Transcription
 from whisper_service.watch import records, writing
 from whisper_service.watch.records import Delayed, Recording
@@ -27,17 +27,16 @@ def finish(recording: Recording, config: Config) -> None:
         raise NotFound(DELETED)
     if row.status == "failed":
         _give_up(recording, row)
-    transcript = orders.transcript_of(row)
-    if transcript is None:
-        return
-    results = writing.render(transcript, config.watch.formats)
-    writing.write(writing.remember(recording, results), results, Path(config.watch.path))
-    logger.info("Watched folder: %s was transcribed", recording.shown)
+    elif transcript := orders.transcript_of(row):
+        results = writing.render(transcript, config.watch.formats)
+        writing.write(writing.remember(recording, results), results, Path(config.watch.path))
+        logger.info("Watched folder: %s was transcribed", recording.shown)
 
 
 def _give_up(recording: Recording, row: Transcription) -> None:
-    """Raise the error of a failed transcription; one that was not paid for is queued again."""
-    if row.error_code != billing.INSUFFICIENT_BALANCE:
+    """Have another one queued for a failed transcription if that can help, or raise its error."""
+    if row.error_code not in {billing.INSUFFICIENT_BALANCE, checkpoints.ABANDONED}:
         raise InvalidRequest(str(row.error))
     records.save(replace(recording, transcription_uuid=None))
-    raise Delayed(UNPAID)
+    if row.error_code == billing.INSUFFICIENT_BALANCE:
+        raise Delayed(UNPAID)
