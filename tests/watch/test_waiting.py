@@ -83,6 +83,9 @@ def test_for_tokens(watched: WatchedFolder, caplog: pytest.LogCaptureFixture) ->
     watched.look()
     watched.service.work()
     assert statuses() == ["failed"]
+    watched.look()
+    row = Watched.get()
+    assert (row.file_uuid, row.transcription_uuid) == (File.get().uuid, None)
     unpaid = "talk.wav: The token balance of the account is insufficient"
     assert reported(watched, caplog) == unpaid
     watched.restart()
@@ -151,6 +154,17 @@ def test_for_room_on_the_disk(
         assert reported(watched, caplog) == "The server's disk is full"
         assert not Watched.select().exists()
     assert not list(watched.service.storage.temporary_folder.iterdir())
+    finish(watched, caplog)
+
+
+def test_for_room_for_all_of_it_before_it_is_read(
+    watched: WatchedFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.add("talk.wav", TALK)
+    with monkeypatch.context() as patch:
+        patch.setattr(watched.service.storage, "free", lambda: len(TALK) - 1)
+        patch.setattr(reading, "_read", lambda _: 1 / 0)
+        assert reported(watched, caplog) == "The server's disk is full"
     finish(watched, caplog)
 
 

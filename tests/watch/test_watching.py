@@ -11,6 +11,7 @@ from tests.support.jobs import balance
 from tests.support.recordings import as_wav, sound
 from tests.support.watching import TALK, WatchedFolder
 from whisper_service.tables import File, Transcription, User, Watched
+from whisper_service.watch import reading
 
 HELLO = "1\n00:00:00,000 --> 00:00:00,500\nHello\n\n2\n00:00:00,500 --> 00:00:01,000\nworld.\n"
 WORLD = HELLO.replace("500", "250").replace("01,000", "00,500")
@@ -112,23 +113,30 @@ def test_a_hostile_file_is_reported_once(
 ) -> None:
     watched.add("secret/notes of the meeting that nobody should ever read.mp3", b"These are notes.")
     watched.add("empty.wav", b"")
-    watched.add("large.wav", bytes(1024**2 + 1))
     watched.settle()
     assert sorted(lines(caplog)) == [
         "Watched folder: empty.wav: The file is empty",
-        "Watched folder: large.wav: The file is larger than 1048576 bytes",
         "Watched folder: notes of the meeting that nobody should : Unsupported content type",
     ]
     for _ in range(2):
         watched.retry()
         watched.restart()
     assert lines(caplog) == []
-    assert len(watched.names()) == 3
+    assert len(watched.names()) == 2
     assert not File.select().exists()
     assert not list(watched.service.storage.temporary_folder.iterdir())
     watched.add("empty.wav", TALK)
     watched.settle()
     assert "empty.srt" in watched.names()
+
+
+def test_one_that_is_too_large_is_not_read(
+    watched: WatchedFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.truncate(watched.add("large.wav", b""), 2**40)
+    monkeypatch.setattr(reading, "_read", lambda _: 1 / 0)
+    watched.settle()
+    assert lines(caplog) == ["Watched folder: large.wav: The file is larger than 1048576 bytes"]
 
 
 def test_one_that_fails_later_is_reported_once(

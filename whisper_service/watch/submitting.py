@@ -33,11 +33,11 @@ class Order:
     request: TranscriptionRequest
 
 
-def prepare(config: Config, storage: Storage) -> Order:
+def prepare(config: Config) -> Order:
     """Return what is ordered for each recording.
 
     Raises NotFound without the account or the model, InvalidRequest for a language that the model
-    does not know, StorageFull.
+    does not know.
     """
     settings = config.watch
     user = users.find(settings.user)
@@ -48,7 +48,6 @@ def prepare(config: Config, storage: Storage) -> Order:
     format_name = next((name for name in settings.formats if name in ORDERED), ORDERED[0])
     request = TranscriptionRequest(model, settings.language, [format_name], Options())
     orders.check(request)
-    storage.ensure_room(0)
     return Order(user, request)
 
 

@@ -103,7 +103,7 @@ class Watcher:
         return len(queued) > before
 
     def _submit_some(self, recordings: Sequence[Recording], queued: set[PurePath]) -> None:
-        order = submitting.prepare(self._config, self._storage)
+        order = submitting.prepare(self._config)
         until = self._now() + SUBMIT_SECONDS
         for recording in recordings:
             if len(queued) >= MAX_QUEUED or self._now() > until:
