@@ -124,6 +124,12 @@ def test_one_from_the_future_is_still_in_time() -> None:
     assert stillness.update(recordings, NOW + 10) == {"a"}
 
 
+def test_a_clock_that_is_set_back_delays_nothing_for_long() -> None:
+    stillness, recordings = Stillness(), {"a": stamp(1, NOW + 10**6)}
+    for now, is_still in ((10**6, False), (0, False), (5, False), (10, True)):
+        assert stillness.update(recordings, NOW + now) == ({"a"} if is_still else set())
+
+
 def test_a_growing_one_is_not_still() -> None:
     stillness = Stillness()
     for second in range(0, 3600, 9):

@@ -65,6 +65,18 @@ def test_for_its_model(
     finish(watched, caplog)
 
 
+def test_not_for_a_clock_that_was_set_back(
+    watched: WatchedFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.service.storage.quota_bytes = 1
+    watched.add("talk.wav", TALK)
+    watched.settle()
+    watched.service.storage.quota_bytes = 0
+    watched.now -= 10**6
+    watched.settle()
+    assert watched.names() == ["talk.srt", "talk.wav"]
+
+
 def test_for_a_language_that_the_model_knows(
     watched: WatchedFolder, caplog: pytest.LogCaptureFixture
 ) -> None:

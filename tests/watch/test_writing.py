@@ -13,7 +13,7 @@ from whisper_service.errors import Conflict
 from whisper_service.tables import Watched
 from whisper_service.watch import writing
 from whisper_service.watch.looking import Stamp
-from whisper_service.watch.records import Recording
+from whisper_service.watch.records import Changed, Recording
 
 RESULTS = {".srt": b"one\n", ".txt": b"two\n"}
 
@@ -115,3 +115,10 @@ def test_a_link_is_not_written_through(tmp_path: Path, recording: Recording) -> 
     with pytest.raises(Conflict):
         write(recording, tmp_path)
     assert target.read_bytes() == b"one\n"
+
+
+def test_nothing_is_written_beside_what_is_gone(tmp_path: Path, recording: Recording) -> None:
+    (tmp_path / "in" / "talk.mp3").unlink()
+    with pytest.raises(Changed):
+        write(recording, tmp_path)
+    assert written(tmp_path) == {}

@@ -97,7 +97,8 @@ class Stillness:
         for path, stamp in recordings.items():
             known = before.get(path)
             is_same = known is not None and known[0] == stamp
-            since = known[1] if known and is_same else min(now, stamp.mtime_ns / 1e9)
+            # Not later than now, for the clock may be set back.
+            since = min(now, known[1] if known and is_same else stamp.mtime_ns / 1e9)
             self._since[path] = stamp, since
             if is_same and now - since >= STILL_SECONDS:
                 still.add(path)

@@ -5,17 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from whisper_service.errors import Cancelled, ServiceError
+from whisper_service.errors import Cancelled
 from whisper_service.files.storage import IncomingFile, Storage
-from whisper_service.watch import folders
+from whisper_service.watch import folders, records
 from whisper_service.watch.looking import Stamp
-from whisper_service.watch.records import Delayed, Recording
+from whisper_service.watch.records import Changed, Recording
 
 BLOCK_BYTES = 1024**2
-
-
-class Changed(ServiceError):
-    """A recording that changed, or was deleted, since it was looked at."""
+UNREADABLE = "It cannot be read"
 
 
 @contextmanager
@@ -26,7 +23,7 @@ def opened(recording: Recording, root: Path) -> Iterator[int]:
             folder = stack.enter_context(folders.opened_folder(root, recording.folder))
             source = stack.enter_context(folders.opened_file(recording.name, folder))
         except OSError as error:
-            raise _reason(error) from error
+            raise records.obstacle(UNREADABLE, error) from error
         yield source
 
 
@@ -60,10 +57,4 @@ def _read(source: int) -> bytes:
     try:
         return os.read(source, BLOCK_BYTES)
     except OSError as error:
-        raise _reason(error) from error
-
-
-def _reason(error: OSError) -> ServiceError:
-    if isinstance(error, FileNotFoundError):
-        return Changed("It was deleted")
-    return Delayed(f"It cannot be read: {error.strerror}")
+        raise records.obstacle(UNREADABLE, error) from error

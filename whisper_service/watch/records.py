@@ -27,6 +27,10 @@ class Delayed(ServiceError):
     """A recording that cannot be transcribed now. It is tried again later."""
 
 
+class Changed(ServiceError):
+    """A recording that changed, or was deleted, since it was looked at."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """A recording as it is now, with how far it has come. `path` is relative to the folder.
@@ -125,6 +129,13 @@ def report(recording: Recording, error: ServiceError) -> None:
     if reported != recording:
         logger.warning("Watched folder: %s: %s", recording.shown, error)
         save(reported)
+
+
+def obstacle(text: str, error: OSError) -> ServiceError:
+    """Return what to raise for an error of the folder's file system."""
+    if isinstance(error, FileNotFoundError):
+        return Changed("It was deleted")
+    return Delayed(f"{text}: {error.strerror}")
 
 
 def _forget(paths: Iterable[str]) -> None:

@@ -18,8 +18,7 @@ from whisper_service.errors import (
 from whisper_service.files.storage import Storage
 from whisper_service.watch import finishing, looking, records, submitting, writing
 from whisper_service.watch.looking import Stillness
-from whisper_service.watch.reading import Changed
-from whisper_service.watch.records import Recording
+from whisper_service.watch.records import Changed, Recording
 from whisper_service.watch.submitting import Order
 
 # After which what could not be done is tried again, and after which it is logged again.
@@ -31,6 +30,9 @@ MAX_QUEUED = 20
 SUBMIT_SECONDS = 10.0
 
 FULL = "The server's disk is full"  # as the text of StorageFull
+
+# What happens to a recording or the account between two looks, and is seen at the next one.
+_SHOWN_LATER = (Changed, Unauthenticated)
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class Watcher:
         their results are written.
         """
         before = len(queued)
-        if recordings and self._submit_at <= self._now():
+        if recordings and not self._waits(self._submit_at):
             try:
                 self._submit_some(recordings, queued)
             except ServiceError as error:  # which hinders all recordings alike
@@ -126,27 +128,29 @@ class Watcher:
 
     def _try(self, step: Callable[[Recording], None], recording: Recording) -> bool:
         """Take a step with a recording unless that has to wait. Return whether it succeeded."""
-        if self._retry_at.get(recording.path, 0) > self._now():
+        if self._waits(self._retry_at.get(recording.path, 0)):
             return False
         try:
             step(recording)
         except (Cancelled, TooManyRequests):  # which end this look
             raise
-        except (Changed, Unauthenticated):  # which the next look shows
-            return False
         except Exception as error:
             self._retry_at[recording.path] = self._now() + RETRY_SECONDS
             if isinstance(error, StorageFull) or db.is_full(error):
                 self.warn_full()
-            elif isinstance(error, ServiceError):
-                records.report(recording, error)
-            else:
+            elif not isinstance(error, ServiceError):
                 logger.exception("Watched folder: %s", recording.shown)
+            elif not isinstance(error, _SHOWN_LATER):
+                records.report(recording, error)
             return False
         return True
 
+    def _waits(self, until: float) -> bool:
+        """Return whether to wait for a time; a clock that was set back holds up nothing."""
+        return 0 < until - self._now() <= RETRY_SECONDS
+
     def _warn(self, about: str, text: str) -> None:
         """Log what hinders more than one recording, unless it was logged in the last hour."""
-        if self._warned_at.get(about, 0) <= self._now() - REMIND_SECONDS:
+        if abs(self._now() - self._warned_at.get(about, -REMIND_SECONDS)) >= REMIND_SECONDS:
             self._warned_at[about] = self._now()
             logger.warning("Watched folder: %s", text)

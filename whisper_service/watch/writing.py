@@ -23,7 +23,10 @@ NO_RESULT = ""
 
 
 def check_free(recording: Recording, formats: Sequence[str], root: Path) -> None:
-    """Raise Delayed when the results cannot be written, before the recording is paid for."""
+    """Raise Delayed when the results cannot be written, before the recording is paid for.
+
+    Raises Changed when its folder is gone.
+    """
     try:
         with folders.opened_folder(root, recording.folder) as folder:
             if not os.access(".", os.W_OK | os.X_OK, dir_fd=folder):
@@ -33,7 +36,7 @@ def check_free(recording: Recording, formats: Sequence[str], root: Path) -> None
     except Conflict as error:
         raise Delayed(str(error)) from error
     except OSError as error:
-        raise Delayed(f"Its folder cannot be read: {error.strerror}") from error
+        raise records.obstacle("Its folder cannot be read", error) from error
 
 
 def render(transcript: Transcript, formats: Sequence[str]) -> dict[str, bytes]:
@@ -53,8 +56,8 @@ def remember(recording: Recording, results: Mapping[str, bytes]) -> Recording:
 def write(recording: Recording, results: Mapping[str, bytes], root: Path) -> None:
     """Write remembered results beside a recording, whole or not at all; then it is done.
 
-    Raises Conflict for one whose name is taken, Delayed when the folder cannot be written, OSError
-    on a full disk.
+    Raises Conflict for one whose name is taken, Delayed when the folder cannot be written, Changed
+    when the recording is gone, OSError on a full disk.
     """
     try:
         with folders.opened_folder(root, recording.folder) as folder:
@@ -64,7 +67,7 @@ def write(recording: Recording, results: Mapping[str, bytes], root: Path) -> Non
     except OSError as error:
         if db.is_full(error):
             raise
-        raise Delayed(f"Its result cannot be written: {error.strerror}") from error
+        raise records.obstacle("Its result cannot be written", error) from error
     hashes = tuple(map(_hash, results.values()))
     records.save(replace(recording, error=None, is_done=True, results=hashes))
 
