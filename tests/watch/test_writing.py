@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.support.service import Service
-from whisper_service.db import write_transaction
 from whisper_service.errors import Conflict
 from whisper_service.tables import Watched
 from whisper_service.watch import writing
@@ -97,8 +96,7 @@ def test_what_a_killed_process_left_is_replaced(tmp_path: Path, recording: Recor
 
 def test_an_earlier_result_is_replaced_and_only_that(tmp_path: Path, recording: Recording) -> None:
     write(recording, tmp_path)
-    with write_transaction():
-        hashes = tuple(Watched.get().results.split())
+    hashes = tuple(Watched.get().results.split())
     changed = Recording(recording.path, recording.stamp, results=hashes)
     write(changed, tmp_path, {".srt": b"new\n"})
     assert written(tmp_path) == {"talk.srt": b"new\n", "talk.txt": b"two\n"}
@@ -106,6 +104,17 @@ def test_an_earlier_result_is_replaced_and_only_that(tmp_path: Path, recording: 
     os.truncate(large, writing.MAX_RESULT_BYTES + 1)
     with pytest.raises(Conflict):
         write(changed, tmp_path, {".srt": b"newer\n"})
+
+
+def test_what_was_written_before_a_kill_is_known_though_it_was_corrected_since(
+    tmp_path: Path, recording: Recording
+) -> None:
+    writing.remember(recording, RESULTS)
+    (tmp_path / "in" / "talk.srt").write_bytes(RESULTS[".srt"])
+    hashes = tuple(Watched.get().results.split())
+    restarted = Recording(recording.path, recording.stamp, results=hashes)
+    write(restarted, tmp_path, {".srt": b"corrected\n"})
+    assert written(tmp_path) == {"talk.srt": b"corrected\n"}
 
 
 def test_a_link_is_not_written_through(tmp_path: Path, recording: Recording) -> None:

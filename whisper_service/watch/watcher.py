@@ -75,18 +75,22 @@ class Watcher:
         if found.problem:
             self._warn("a part", found.problem)
         still = self._stillness.update(found.recordings, self._now())
-        unfinished = [each for each in records.current(found) if not each.is_done]
         paths = self._retry_at.keys() & found.recordings.keys()
         self._retry_at = {path: self._retry_at[path] for path in paths}
+        return self._advance(records.current(found), still)
+
+    def warn_full(self) -> None:
+        self._warn(FULL, FULL)
+
+    def _advance(self, recordings: Sequence[Recording], still: set[str]) -> bool:
+        """Do what is to be done with recordings; return whether more is about to be."""
+        unfinished = [each for each in recordings if not each.is_done]
         queued = [each for each in unfinished if each.is_queued]
         for recording in queued:
             self._try(self._finish, recording)
         new = [each for each in unfinished if not each.is_queued and each.path in still]
         submitted = self._submit_all(new, {each.stem for each in queued})
         return bool(queued or submitted) or any(each.path not in still for each in unfinished)
-
-    def warn_full(self) -> None:
-        self._warn(FULL, FULL)
 
     def _submit_all(self, recordings: Sequence[Recording], queued: set[PurePath]) -> bool:
         """Submit recordings until MAX_QUEUED are; return whether any was.
