@@ -1,6 +1,5 @@
 """From a completed transcription to the results beside the recording."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from blake3 import blake3
 from whisper_service import db
 from whisper_service.errors import Conflict
 from whisper_service.transcripts.cues import Layout
-from whisper_service.transcripts.formats import FORMATS
+from whisper_service.transcripts.formats import FORMATS, file_content
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.watch import folders, records
 from whisper_service.watch.records import Delayed, Recording
@@ -41,7 +40,7 @@ def check_free(recording: Recording, formats: Sequence[str], root: Path) -> None
 
 def render(transcript: Transcript, formats: Sequence[str]) -> dict[str, bytes]:
     """Return the results in these formats, by the ending of their names."""
-    return {FORMATS[name].ending: _content(transcript, name) for name in formats}
+    return {FORMATS[name].ending: file_content(name, transcript, Layout()) for name in formats}
 
 
 def remember(recording: Recording, results: Mapping[str, bytes]) -> Recording:
@@ -70,12 +69,6 @@ def write(recording: Recording, results: Mapping[str, bytes], root: Path) -> Non
         raise records.obstacle("Its result cannot be written", error) from error
     hashes = tuple(map(_hash, results.values()))
     records.save(replace(recording, error=None, is_done=True, results=hashes))
-
-
-def _content(transcript: Transcript, name: str) -> bytes:
-    data = FORMATS[name].render(transcript, Layout())
-    text = json.dumps(data, ensure_ascii=False) if FORMATS[name].is_json else data["text"]
-    return f"{text}\n".encode()
 
 
 def _write(recording: Recording, ending: str, content: bytes, folder: int) -> None:
