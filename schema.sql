@@ -198,4 +198,25 @@ CREATE TABLE watched (
     results    TEXT    NOT NULL DEFAULT ''         -- BLAKE3 of each result that the service wrote
 ) STRICT, WITHOUT ROWID;
 
+-- Resumable uploads. Their bytes are in uploads/ until one ends as a file or with an error, which is
+-- remembered until it expires.
+CREATE TABLE upload (
+    uuid       TEXT    NOT NULL PRIMARY KEY CHECK (length(uuid) = 32),
+    user_id    INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    metadata   TEXT    NOT NULL,                   -- as the client sent it
+    filename   TEXT    NOT NULL,
+    size_bytes INTEGER NOT NULL CHECK (size_bytes > 0),
+    expires_at INTEGER NOT NULL,                   -- later for an unfinished one that got bytes
+    file_uuid  TEXT    REFERENCES file (uuid) ON DELETE CASCADE,
+    existed    INTEGER CHECK (existed IN (0, 1)),  -- whether the user had the file before
+    error      TEXT,
+    error_code TEXT,
+    CHECK ((file_uuid IS NULL) = (existed IS NULL)),
+    CHECK ((error IS NULL) = (error_code IS NULL)),
+    CHECK (file_uuid IS NULL OR error IS NULL)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX upload_by_user ON upload (user_id);
+CREATE INDEX upload_by_file ON upload (file_uuid);
+CREATE INDEX upload_by_expiry ON upload (expires_at);
+
 PRAGMA user_version = 6;

@@ -121,6 +121,8 @@ class LimitsSettings:
     files_per_request: int = integer(20, 1, 1000)
     unfinished_per_user: int = integer(1000, 1, 10**6)
     unfinished_per_file: int = integer(100, 1, 1000)
+    uploads_per_user: int = integer(20, 1, 10**6)
+    upload_hours: int = integer(24, 1, 24 * 365)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """Errors for callers: an HTTP status and a sentence. Nothing else here depends on the web."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class ServiceError(Exception):
     """An expected failure. Its text is for the caller: no path, no internals."""
@@ -7,6 +10,7 @@ class ServiceError(Exception):
     status = 500
     code: str | None = None  # machine-readable
     retry_after: int | None = None  # seconds
+    headers: Mapping[str, str] = MappingProxyType({})  # of the response, beside its own
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)

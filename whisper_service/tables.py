@@ -155,3 +155,20 @@ class Watched(Table):
     error = TextField(null=True)
     is_done = IntegerField(default=0)
     results = TextField(default="")
+
+
+class Upload(Table):
+    uuid = TextField(primary_key=True)
+    user_id = IntegerField()
+    metadata = TextField()
+    filename = TextField()
+    size_bytes = IntegerField()
+    expires_at = IntegerField()
+    file_uuid = TextField(null=True)
+    existed = IntegerField(null=True)
+    error = TextField(null=True)
+    error_code = TextField(null=True)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.file_uuid is not None or self.error is not None

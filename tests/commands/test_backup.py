@@ -18,6 +18,7 @@ from tests.support.paths import DATA
 from tests.support.recordings import as_wav, sound
 from tests.support.service import Service
 from tests.support.site import Client, Promises, Site
+from tests.support.tus import append, create
 from tests.support.waiting import until
 from whisper_service import db, ids
 from whisper_service.commands import backup
@@ -140,6 +141,20 @@ def test_recordings_are_linked_where_that_is_possible(service: Service, tmp_path
     assert copy.samefile(service.storage.converted(uuid))
     service.register("bob").upload(DATA / "jfk.wav")
     assert contents(target).keys() == {f"files/{uuid}/converted", f"files/{uuid}/speech.wav"}
+
+
+def test_an_unfinished_upload_begins_again(service: Service, tmp_path: Path) -> None:
+    ann = service.register()
+    uuid = create(ann, 100)
+    append(ann, uuid, 0, b"x" * 50)
+    target = tmp_path / "backup"
+    backup.back_up(service.storage, target)
+    assert contents(target) == {}
+    again = Storage(tmp_path / "again")
+    backup.restore(target, again)
+    assert again.uploads.size(uuid) == 0
+    (found,) = rows(again.root, "SELECT uuid, file_uuid, error FROM upload")
+    assert found == (uuid, None, None)
 
 
 def test_recordings_are_copied_to_another_disk(

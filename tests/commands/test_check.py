@@ -15,6 +15,7 @@ from tests.support.jobs import submit
 from tests.support.paths import DATA
 from tests.support.pictures import PNG
 from tests.support.service import Service, in_process, settings_in
+from tests.support.tus import create
 from whisper_service import db
 from whisper_service.commands import check
 from whisper_service.config import Config
@@ -94,6 +95,17 @@ def test_each_damage_is_named(service: Service, files: tuple[str, str], line: st
         DAMAGES[line](service.storage, ready, new)
     (found,) = check.find_problems(service.storage)
     assert found.startswith(line.format(ready=ready, new=new))
+
+
+def test_an_upload_that_grew_too_large_is_named(service: Service, files: tuple[str, str]) -> None:
+    uuid = create(service.register("bob"), 5)
+    path = service.storage.uploads.path(uuid)
+    path.touch(mode=0o600)
+    path.write_bytes(b"12345")
+    assert list(check.find_problems(service.storage)) == []
+    path.write_bytes(b"123456")
+    line = f"Upload {uuid} has more bytes than were declared"
+    assert list(check.find_problems(service.storage)) == [line]
 
 
 def test_a_row_of_nobody_is_named(service: Service, files: tuple[str, str]) -> None:

@@ -79,6 +79,16 @@ def test_more_of_it_goes_on_where_the_walk_ended(live_server: LiveServer) -> Non
     assert printed.count("what you can do for your country") == 2
 
 
+def test_a_large_file_in_pieces(live_server: LiveServer) -> None:
+    account = str(time.time_ns())[-16:]
+    walk = fit(block("A walk with curl", "sh"), live_server).replace('"ann"', f'"{account}"')
+    start, _, _ = walk.partition("# A recording.")
+    code = f"{start}\n{block('Large files', 'sh')}\necho $OFFSET"
+    printed = run("bash", "-e", code=code)
+    assert "'File uploaded successfully'" in printed
+    assert printed.split()[-1] == "100000"
+
+
 def test_the_python_example(live_server: LiveServer) -> None:
     printed = run(sys.executable, "-", code=fit(block("The same in Python", "python"), live_server))
     assert printed.startswith("1\n00:00:0")

@@ -26,7 +26,7 @@ def test_an_upload_is_hashed_as_it_is_written(storage: Storage) -> None:
     assert incoming.hash == blake3(b"helloyou").hexdigest()
     assert (incoming.size, incoming.too_large) == (8, False)
     incoming.discard()
-    assert everything(storage) == {"avatars", "files", "tmp"}
+    assert everything(storage) == {"avatars", "files", "tmp", "uploads"}
 
 
 def test_no_more_is_written_than_allowed(storage: Storage) -> None:
@@ -47,7 +47,7 @@ def test_delete_takes_all_and_twice_is_fine(storage: Storage) -> None:
     assert storage.original(uuid).exists()
     storage.delete(uuid)
     storage.delete(uuid)
-    assert everything(storage) == {"avatars", "files", "tmp"}
+    assert everything(storage) == {"avatars", "files", "tmp", "uploads"}
 
 
 def test_the_sweep_keeps_what_is_known(storage: Storage) -> None:
@@ -63,6 +63,7 @@ def test_the_sweep_keeps_what_is_known(storage: Storage) -> None:
         "avatars",
         "files",
         "tmp",
+        "uploads",
         f"files/{kept}",
         f"files/{kept}/original",
     }

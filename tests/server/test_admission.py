@@ -11,6 +11,14 @@ from whisper_service.web.route_options import Pool
 LONG = {
     "POST /api/v1/file": Pool.UPLOAD,
     "POST /api/v1/files": Pool.UPLOAD,
+    **dict.fromkeys(
+        (
+            f"{method} /api/v1/{upload}/<uuid>"
+            for method in ("GET", "HEAD", "PATCH", "POST")
+            for upload in ("upload", "uploads")
+        ),
+        Pool.UPLOAD,
+    ),
     "POST /api/v1/user/register": Pool.REGISTRATION,
     "POST /api/v1/user/login": Pool.CREDENTIALS,
     "PATCH /api/v1/user": Pool.CREDENTIALS,

@@ -2,9 +2,12 @@
 
 import inspect
 import tomllib
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 from waitress import receiver, server, task, wasyncore
@@ -109,6 +112,27 @@ def test_the_instance_attributes_are_there(function: object) -> None:
 def test_a_body_of_known_length_says_what_remains() -> None:
     body = receiver.FixedStreamReceiver(5, OverflowableBuffer(1024))
     has("FixedStreamReceiver.remain", found=getattr(body, "remain", None) == 5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda buffer: receiver.FixedStreamReceiver(5, buffer),
+        receiver.ChunkedReceiver,
+    ],
+)
+def test_a_body_goes_to_a_buffer_that_can_be_another_one(body: Callable[..., Any]) -> None:
+    buffer, other = OverflowableBuffer(1024), Mock()
+    other.__len__ = lambda _: 0
+    received = body(buffer)
+    has("buf of receivers", found=received.buf is buffer)
+    received.buf = other
+    received.received(b"5\r\nhello\r\n" if body is receiver.ChunkedReceiver else b"hello")
+    assert other.method_calls == [call.append(b"hello")]
+    has("getfile() of buffers", found=received.getfile() is other.getfile.return_value)
+    has("getbuf() of receivers", found=received.getbuf() is other)
+    for name in ("append", "getfile", "close", "__len__"):
+        has(f"OverflowableBuffer.{name}", found=hasattr(OverflowableBuffer, name))
 
 
 def test_a_parser_is_made_with_its_settings_alone() -> None:

@@ -27,13 +27,22 @@ IN_WORDS = {
     "issueApiKey": "more than spaces",
     "renameFile": "more than what is unsafe to show",
     "correctTranscription": "times in order, within the recording; text with more than spaces",
+    "createUpload": "names in base64",
+    "appendToUpload": "as many bytes as were received, and a hash",
+    "postToUpload": "as many bytes as were received",
     "orderTranscriptions": "what the model knows, and at most 6 decimal places",
     "getTranscription": "max_line_count needs max_line_width",
     "streamTranscription": "max_line_count needs max_line_width",
     "createTranscription": "a file that is a recording, and what the model knows",
     "createTranslation": "a file that is a recording, and what the model knows",
 }
-CONFIG = {"generation": {"allow-x00": False}}
+REJECTIONS = ["400", "401", "403", "404", "405", "409", "410", "412", "413", "415", "429"]
+CONFIG = {
+    "generation": {"allow-x00": False},
+    "checks": {"negative_data_rejection": {"expected-statuses": REJECTIONS}},
+}
+
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
 
 def walk(part: Any) -> Iterator[JSON]:

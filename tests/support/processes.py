@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def children(parent: int, word: str) -> list[int]:
                 found.append(int(entry.name))
         except (OSError, ValueError, IndexError):
             continue
+    return found
+
+
+def open_files(pid: int) -> list[str]:
+    """List the files that a process has open."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed just now
+            found.append(str(link.readlink()))
     return found
 
 

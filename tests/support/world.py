@@ -15,11 +15,13 @@ from tests.support.accounts import make_admin
 from tests.support.ffmpeg import run_ffmpeg
 from tests.support.paths import DATA
 from tests.support.service import Service
+from tests.support.tus import create
 from whisper_service import db
 from whisper_service.tables import ApiKey, Transcription, User
 from whisper_service.web.limits import FailedLoginLimiter, RateLimit
 
 RECORDING = (DATA / "austen-0880.wav").read_bytes()
+FOLDERS = ("files", "avatars", "uploads")
 OTHER = (DATA / "austen-0930.wav").read_bytes()
 
 
@@ -92,9 +94,11 @@ class World:
             user.call("PATCH", "/user", data=form)
         self.sessions = [api.authorization.split()[1] for api in (self.ann, self.bob)]
         self.files = [item["uuid"] for item in (ready, converting, others)]
+        uploads = [create(api, 100) for api in (self.ann, self.bob)]
         # By the word that stands before them in a path, without its s.
         self.uuids = {
             "file": self.files,
+            "upload": uploads,
             "transcribe": [row.uuid for row in Transcription.select()],
             "token": [row.uuid for row in ApiKey.select()],
             "user": [row.uuid for row in User.select()],
@@ -104,8 +108,8 @@ class World:
         self._rows = sqlite3.connect(":memory:")
         self._connection.backup(self._rows)
         self._copy = folder / "copy"
-        shutil.copytree(service.storage.root / "files", self._copy / "files")
-        shutil.copytree(service.storage.root / "avatars", self._copy / "avatars")
+        for name in FOLDERS:
+            shutil.copytree(service.storage.root / name, self._copy / name)
         self._recordings = self._listing()
 
     @property
@@ -126,7 +130,7 @@ class World:
     def put_back(self) -> None:
         self._rows.backup(self._connection)
         if self._listing() != self._recordings:
-            for name in ("files", "avatars"):
+            for name in FOLDERS:
                 shutil.rmtree(self.service.storage.root / name)
                 shutil.copytree(self._copy / name, self.service.storage.root / name)
 
@@ -139,7 +143,7 @@ class World:
 
     def _listing(self) -> list[Path]:
         root = self.service.storage.root
-        return [path for name in ("files", "avatars") for path in sorted((root / name).rglob("*"))]
+        return [path for name in FOLDERS for path in sorted((root / name).rglob("*"))]
 
     @staticmethod
     def _draw(path: Path) -> bytes:

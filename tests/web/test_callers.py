@@ -12,6 +12,7 @@ from tests.support.accounts import make_admin
 from tests.support.paths import DATA
 from tests.support.pictures import PNG
 from tests.support.service import PASSWORD, Api, Service, in_process, settings_in
+from tests.support.tus import create, creation, piece
 from whisper_service.config import Config
 
 CALLERS = ("nobody", "session", "key", "other", "admin")
@@ -44,6 +45,16 @@ ROUTES = {
     "PATCH /files/{file}": (401, 200, 200, 404, 404),
     "DELETE /file/{file}": (401, 200, 200, 404, 404),
     "DELETE /files/{file}": (401, 200, 200, 404, 404),
+    "POST /upload": (401, 201, 201, 201, 201),
+    "POST /uploads": (401, 201, 201, 201, 201),
+    "GET /upload/{upload}": (401, 200, 200, 404, 404),
+    "GET /uploads/{upload}": (401, 200, 200, 404, 404),
+    "PATCH /upload/{upload}": (401, 204, 204, 404, 404),
+    "PATCH /uploads/{upload}": (401, 204, 204, 404, 404),
+    "POST /upload/{upload}": (401, 204, 204, 404, 404),
+    "POST /uploads/{upload}": (401, 204, 204, 404, 404),
+    "DELETE /upload/{upload}": (401, 204, 204, 404, 404),
+    "DELETE /uploads/{upload}": (401, 204, 204, 404, 404),
     "GET /model": (401, 200, 200, 200, 200),
     "GET /models": (401, 200, 200, 200, 200),
     "POST /transcribe": (401, 200, 200, 404, 404),
@@ -112,6 +123,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, stub_models: Path) -> Tem
         order = {"uuid": file["uuid"], "model": "ggml-tiny.en"}
         (transcription,) = ann.post("/transcribe", order)["transcriptions"]
         profile = ann.get("/user")
+        upload = create(ann, 10)
     key = replace(ann, authorization=f"Bearer {token['token']}")
     callers = zip(CALLERS, (service.anyone, ann, key, other, root), strict=True)
     return Template(
@@ -119,6 +131,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, stub_models: Path) -> Tem
         {name: caller.authorization for name, caller in callers},
         {
             "token": token["token_id"],
+            "upload": upload,
             "file": file["uuid"],
             "transcription": transcription["uuid"],
             "user": profile["uuid"],
@@ -146,6 +159,8 @@ def call(world: World, caller: Api, route: str, expect: int) -> None:
             name: world.fill(value) if isinstance(value, str) else value
             for name, value in body.items()
         }
+    if "/upload" in route:
+        arguments["headers"] = creation(10) | piece(0, X_HTTP_Method_Override="PATCH")
     if singular == "POST /file":
         form = {"file": ("again.wav", SPEECH.read_bytes())}
         arguments["data"], arguments["content_type"] = encode_multipart_formdata(form)
@@ -187,6 +202,7 @@ def test_every_route_is_in_the_table(service: Service) -> None:
         "results": "transcription",
         "transcriptions": "transcription",
         "corrections": "transcription",
+        "resumable": "upload",
         "accounts": "avatar",
         "admin": "user",
     }

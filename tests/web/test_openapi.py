@@ -176,6 +176,7 @@ def test_only_plurals_are_deprecated(document: JSON) -> None:
     assert old == {
         "/api/v1/files",
         "/api/v1/models",
+        "/api/v1/uploads",
         "/api/v1/user/sessions",
         "/api/v1/user/tokens",
     }

@@ -11,6 +11,7 @@ from tests.support.accounts import make_admin
 from tests.support.paths import DATA
 from tests.support.pictures import PNG
 from tests.support.service import PASSWORD, Api, Service
+from tests.support.tus import append, create
 from whisper_service import db
 from whisper_service.accounts import users
 from whisper_service.errors import Conflict
@@ -196,6 +197,7 @@ def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> Non
         (file,) = api.upload(DATA / "austen-0880.wav")
         order = {"uuid": file["uuid"], "model": "ggml-tiny.en", "format": ["srt", "vtt"]}
         api.post("/transcribe", order)
+        append(api, create(api, 100), 0, b"begun")
     service.work()
     ann.post("/transcribe", order | {"uuid": ann.get("/file")["files"][0]["uuid"]})
     answer = ann.call("DELETE", "/user", json={"password": PASSWORD}).json
@@ -214,8 +216,11 @@ def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> Non
         "searchable": 1,
         "unsearchable": 0,
         "ledger": 3,
+        "upload": 1,
+        "watched": 0,
     }
     assert len(list((service.storage.root / "files").iterdir())) == 1
+    assert len(list((service.storage.root / "uploads").iterdir())) == 1
     assert len(avatars(service)) == 1
     assert db.database.execute_sql("PRAGMA foreign_key_check").fetchall() == []
     assert len(bob.get("/file")["files"]) == 1

@@ -13,7 +13,7 @@ from whisper_service.config import AuthSettings
 from whisper_service.db import write_transaction
 from whisper_service.errors import Conflict, InvalidRequest, NotFound, Unauthenticated
 from whisper_service.files.storage import Storage
-from whisper_service.tables import File, Transcription, User
+from whisper_service.tables import File, Transcription, Upload, User
 
 MAX_USERNAME = 20
 WRONG_OLD = "Incorrect old password"
@@ -145,9 +145,12 @@ def delete(user: User, password: str, storage: Storage) -> None:
     with write_transaction():
         now = User.get_or_none(User.uuid == user.uuid)
         files = [row.uuid for row in File.select(File.uuid).where(File.user_id == user.id)]
+        uploads = [row.uuid for row in Upload.select().where(Upload.user_id == user.id)]
         User.delete().where(User.uuid == user.uuid).execute()
     for uuid in files:
         storage.delete(uuid)
+    for uuid in uploads:
+        storage.uploads.remove(uuid)
     avatars.remove(now.avatar_uuid if now else None, storage)
 
 

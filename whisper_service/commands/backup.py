@@ -30,7 +30,8 @@ def run_restore(settings: Config, folder: Path) -> None:
 def back_up(storage: Storage, target: Path) -> None:
     """Copy the database and all recordings into a folder that does not exist yet.
 
-    Recordings never change, so on the same file system they are linked and take no room. Raises
+    Recordings never change, so on the same file system they are linked and take no room. What was
+    received of unfinished resumable uploads is left out: restored, they begin again. Raises
     CommandError.
     """
     try:
@@ -115,7 +116,7 @@ def _copy_bytes(path: Path, copy: Path) -> None:
 def _remove_unknown(copy: Storage, database: Path) -> bool:
     """Remove what the copied database does not know. Return whether all that it knows is there."""
     with closing(sqlite3.connect(database)) as connection:
-        files, avatars = inventory.list_stored(connection)
+        files, avatars, _ = inventory.list_stored(connection)
     copy.sweep(files, avatars)
     required = [copy.avatar(uuid) for uuid in avatars]
     required += chain.from_iterable(map(copy.required_paths, files))

@@ -14,7 +14,7 @@ from whisper_service.db import database
 from whisper_service.errors import CommandError
 from whisper_service.files import storage_folder
 from whisper_service.files.storage import Storage, StoredFile, find_storage
-from whisper_service.tables import File, User
+from whisper_service.tables import File, Upload, User
 
 BYTES_PER_SAMPLE = 2
 
@@ -42,6 +42,9 @@ def find_problems(storage: Storage) -> Iterator[str]:
         users: Iterable[User] = list(User.select().where(User.avatar_uuid.is_null(is_null=False)))
         for file in files:
             yield from _lasting_problems(file, storage)
+        for upload in list(Upload.select()):
+            if storage.uploads.size(upload.uuid) > upload.size_bytes:
+                yield f"Upload {upload.uuid} has more bytes than were declared"
         for user in users:
             if not storage.avatar(str(user.avatar_uuid)).is_file():
                 yield f"The avatar of {user.username} is missing"

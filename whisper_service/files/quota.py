@@ -5,7 +5,7 @@ from typing import Any
 from peewee import fn
 
 from whisper_service.errors import ServiceError
-from whisper_service.tables import File
+from whisper_service.tables import File, Upload
 
 BYTES_PER_SAMPLE, WAV_HEADER_BYTES = 2, 44
 # Of one file: what a download returns, and the WAV if there is one.
@@ -33,12 +33,23 @@ def used_bytes(user_id: int) -> int:
     return used
 
 
+def reserved_bytes(user_id: int) -> int:
+    """Return the declared bytes of a user's unfinished resumable uploads."""
+    total = Upload.select(fn.COALESCE(fn.SUM(Upload.size_bytes), 0)).where(
+        Upload.user_id == user_id, Upload.file_uuid.is_null(), Upload.error.is_null()
+    )
+    reserved: int = total.scalar()
+    return reserved
+
+
 def check(user_id: int, added_bytes: int, quota_bytes: int) -> None:
     """Raise StorageQuotaExceeded if `added_bytes` exceed a user's quota; 0 is no quota.
 
     Runs in the transaction that adds them, so that one of two concurrent uploads is rejected.
     """
-    if quota_bytes and added_bytes > 0 and used_bytes(user_id) + added_bytes > quota_bytes:
+    if not quota_bytes or added_bytes <= 0:
+        return
+    if used_bytes(user_id) + reserved_bytes(user_id) + added_bytes > quota_bytes:
         raise StorageQuotaExceeded(
             f"The recording and what is made of it exceed the storage quota of {quota_bytes} bytes"
         )

@@ -5,7 +5,8 @@
     files/<uuid>/speech.wav   16 kHz, mono, s16le: what is transcribed
     files/<uuid>/probabilities    of speech in it, once they are computed
     avatars/<uuid>.png        square, 256 pixels
-    tmp/                      unfinished uploads and conversions, and what is being deleted
+    uploads/<uuid>            what was received of a resumable upload
+    tmp/                      other unfinished uploads, conversions, and what is being deleted
 
 No name in here comes from a user.
 """
@@ -16,13 +17,16 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from blake3 import blake3
 
 from whisper_service import ids
 from whisper_service.errors import CommandError, StorageFull
 from whisper_service.files import storage_folder
+from whisper_service.files.upload_folder import UploadFolder
+
+HASHED_BYTES = 1024 * 1024  # read at once
 
 
 class StoredFile(NamedTuple):
@@ -33,20 +37,31 @@ class StoredFile(NamedTuple):
     has_wav: bool
 
 
+class StoredUpload(NamedTuple):
+    """A resumable upload as the database knows it; after its end nothing is on disk of it."""
+
+    uuid: str
+    expires_at: int
+    has_ended: bool
+
+
 class IncomingFile:
     """An upload that is being written to disk, and hashed.
 
     Beyond `max_bytes` nothing more is written and `too_large` is true. `has_room` returns whether
-    the disk has room for a number of bytes.
+    the disk has room for a number of bytes. `reserved_bytes` of it count against the user's quota
+    already.
     """
 
-    def __init__(self, path: Path, max_bytes: int, has_room: Callable[[int], bool]) -> None:
-        self.path = path
+    reserved_bytes = 0
+
+    def __init__(self, file: BinaryIO, max_bytes: int, has_room: Callable[[int], bool]) -> None:
+        self.path = Path(file.name)
         self.size = 0
         self.max_bytes = max_bytes
         self._has_room = has_room
         self._hash = blake3()
-        self._file = path.open("xb")
+        self._file = file
 
     @property
     def too_large(self) -> bool:
@@ -65,6 +80,12 @@ class IncomingFile:
             raise StorageFull("The server's disk is full")
         self._hash.update(data)
         self._file.write(data)
+
+    def read(self) -> None:
+        """Hash what is in the file already."""
+        while data := self._file.read(HASHED_BYTES):
+            self.size += len(data)
+            self._hash.update(data)
 
     def close(self) -> None:
         """Make the bytes safe on disk."""
@@ -93,6 +114,7 @@ class Storage:
         self._files = root / "files"
         self._avatars = root / "avatars"
         self._temporary = root / "tmp"
+        self.uploads = UploadFolder(root / "uploads")
         storage_folder.prepare(root)
 
     @contextmanager
@@ -135,7 +157,24 @@ class Storage:
 
     def receive(self, max_bytes: int) -> IncomingFile:
         """Create the file for an upload, on the file system where it will stay."""
-        return IncomingFile(self._temporary / ids.uuid7(), max_bytes, self.has_room)
+        return IncomingFile(self.temporary().open("xb"), max_bytes, self.has_room)
+
+    def receive_upload(self, uuid: str) -> IncomingFile:
+        """Return the bytes of a complete resumable upload, hashed, under a name of their own.
+
+        So they are kept until their file is recorded. Raises FileNotFoundError if there are none.
+        """
+        source, link = self.uploads.path(uuid), self.temporary()
+        try:
+            link.hardlink_to(source)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without links
+            shutil.copyfile(source, link)
+        incoming = IncomingFile(link.open("rb"), self.uploads.size(uuid), self.has_room)
+        incoming.read()
+        incoming.reserved_bytes = incoming.size
+        return incoming
 
     @property
     def temporary_folder(self) -> Path:
@@ -172,7 +211,12 @@ class Storage:
     def holds_recordings(self) -> bool:
         return any(storage_folder.own_entries(self._files))
 
-    def sweep(self, files: Iterable[StoredFile], avatars: Iterable[str]) -> None:
+    def sweep(
+        self,
+        files: Iterable[StoredFile],
+        avatars: Iterable[str],
+        uploads: Iterable[StoredUpload] = (),
+    ) -> None:
         """Remove what a killed process left: temporary files, and what the database does not know.
 
         Names that the service does not use are left alone. Originals of converted files go too.
@@ -189,6 +233,15 @@ class Storage:
         for picture in storage_folder.own_entries(self._avatars):
             if picture.stem not in known:
                 picture.unlink()
+        self._sweep_uploads(list(uploads))
+
+    def _sweep_uploads(self, uploads: list[StoredUpload]) -> None:
+        known = {upload.uuid for upload in uploads if not upload.has_ended}
+        for path in storage_folder.own_entries(self.root / "uploads"):
+            if path.name not in known:
+                path.unlink()
+        for upload in uploads:
+            self.uploads.expect_expiry(upload.expires_at)
 
 
 def find_storage(path: Path) -> Storage:

@@ -15,6 +15,7 @@ _UUID = "[0-9a-f]{32}"
 # The folders in it, with the names that the service uses in each.
 FOLDERS = {
     "files": re.compile(_UUID),
+    "uploads": re.compile(_UUID),
     "avatars": re.compile(rf"{_UUID}\.png(\.part)?"),
     # The second kind is Python's tempfile's, for large request bodies.
     "tmp": re.compile(rf"{_UUID}(\.timed)?|tmp[a-z0-9_]{{8}}"),

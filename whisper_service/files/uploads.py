@@ -81,7 +81,9 @@ def _keep(
             known = _find_same(user, incoming.hash)
             if known and known.status != "failed":
                 return known, True
-            _check_quota(user, incoming, known, storage)
+            # A failed file is replaced when it is uploaded again.
+            replaced = quota.stored_bytes(known) if known else 0
+            check_quota(user, incoming.size - incoming.reserved_bytes - replaced, storage)
             storage.place(incoming.path, storage.original(known.uuid if known else new_uuid))
             if known:
                 File.update(**_values(incoming, probed)).where(File.uuid == known.uuid).execute()
@@ -92,11 +94,10 @@ def _keep(
         raise
 
 
-def _check_quota(user: User, incoming: IncomingFile, known: File | None, storage: Storage) -> None:
-    """Raise RejectedFile beyond the quota. A failed file is replaced when it is uploaded again."""
-    replaced = quota.stored_bytes(known) if known else 0
+def check_quota(user: User, added_bytes: int, storage: Storage) -> None:
+    """Raise RejectedFile if `added_bytes` exceed the user's quota. Runs in a transaction."""
     try:
-        quota.check(user.id, incoming.size - replaced, storage.quota_bytes)
+        quota.check(user.id, added_bytes, storage.quota_bytes)
     except quota.StorageQuotaExceeded as error:
         raise RejectedFile(QUOTA_EXCEEDED, str(error)) from error
 

@@ -1,10 +1,10 @@
-"""The background work: three threads for uploads, one for stored transcripts, one an engine."""
+"""The background work: three threads for uploads, one for what is quick, one for each engine."""
 
 from functools import partial
 
 from whisper_service.config import Config
 from whisper_service.errors import Unavailable
-from whisper_service.files import conversions
+from whisper_service.files import conversions, expiry
 from whisper_service.files.storage import Storage
 from whisper_service.files.turns import Turns
 from whisper_service.jobs import queue
@@ -37,7 +37,7 @@ class Worker:
             self.extract_once,
             self.extract_short_once,
             self.encode_once,
-            self.complete_stored_once,
+            self.tidy_once,
         ):
             self._threads.repeat(step, None)
         self.start_engines()
@@ -85,6 +85,10 @@ class Worker:
         return conversions.encode_next(
             self._storage, seconds, self._threads.heartbeat, self._encoding
         )
+
+    def tidy_once(self) -> bool:
+        """Complete a stored transcription, or remove expired uploads. Return whether any was."""
+        return self.complete_stored_once() or expiry.remove_expired(self._config, self._storage)
 
     def complete_stored_once(self) -> bool:
         """Complete one transcription whose transcript exists. Return whether there was one."""

@@ -9,9 +9,8 @@ from whisper_service.db import database
 from whisper_service.errors import InvalidRequest
 from whisper_service.files.storage import Storage
 from whisper_service.server.dispatcher import PoolSize
-from whisper_service.server.parser import RequestHead
 from whisper_service.web import MAX_BODY_BYTES, auth, forms
-from whisper_service.web.route_options import Pool, RouteOptions
+from whisper_service.web.route_options import Body, FormLimit, Pool, RequestHead, RouteOptions
 
 # An upload is on disk twice while its form is parsed: the body and the files in it.
 BODY_COPIES = 2
@@ -43,21 +42,26 @@ class Admission:
     def pool(self, method: str, path: str) -> Pool:
         return self.find_options(method, path).pool
 
-    def max_body_bytes(self, head: RequestHead) -> int:
-        """Return how many bytes the body of a request may have.
+    def open_body(self, head: RequestHead) -> Body:
+        """Return how many bytes the body of a request may have, and what receives it.
 
         Raises Unauthenticated for a large body from nobody, StorageFull if it does not fit on the
         disk, InvalidRequest for a large body that is not a form where only forms are large, and for
-        an avatar that is too large.
+        an avatar that is too large, and what the route's `open_body` does.
         """
         options = self.find_options(head.method, head.path)
-        form_limit, json_bytes = options.form_limit, options.max_json_bytes
-        if not head.has_body or (form_limit is None and json_bytes is None):
-            return MAX_BODY_BYTES
+        if not head.has_body or options.takes_small_bodies:
+            return Body(MAX_BODY_BYTES)
         database.connect(reuse_if_open=True)
-        auth.authenticate(head.headers.get("AUTHORIZATION", ""), self.config.auth.session_hours)
-        if form_limit is None:
-            return json_bytes or MAX_BODY_BYTES
+        authorization = head.headers.get("AUTHORIZATION", "")
+        user, _ = auth.authenticate(authorization, self.config.auth.session_hours)
+        if options.open_body:
+            return options.open_body(head, user, self.config, self.storage)
+        if options.form_limit:
+            return Body(self._max_form_bytes(head, options.form_limit))
+        return Body(options.max_json_bytes or MAX_BODY_BYTES)
+
+    def _max_form_bytes(self, head: RequestHead, form_limit: FormLimit) -> int:
         if not forms.is_multipart(head.headers.get("CONTENT_TYPE", "")):
             if head.length > MAX_BODY_BYTES:
                 raise InvalidRequest("Files must be sent as multipart/form-data")

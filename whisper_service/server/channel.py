@@ -15,9 +15,9 @@ from waitress.server import BaseWSGIServer
 
 from whisper_service.errors import RequestTimeout, TooManyRequests
 from whisper_service.server.admission import Admission
-from whisper_service.server.parser import PARSED_BYTES, RequestHead, RequestParser
+from whisper_service.server.parser import PARSED_BYTES, RequestParser
 from whisper_service.web.limits import address_of, network_of
-from whisper_service.web.route_options import Pool
+from whisper_service.web.route_options import Body, Pool, RequestHead
 
 # How long to discard what a rejected client still sends, so that it can read the response.
 LINGER_SECONDS = 5
@@ -149,12 +149,12 @@ class HTTPChannel(waitress.channel.HTTPChannel):
             self.request.close()  # its partial body
         super().handle_close()
 
-    def _admit(self, head: RequestHead) -> int:
+    def _admit(self, head: RequestHead) -> Body:
         if self._is_closing:
             head.headers["CONNECTION"] = "close"
         if self._is_proxy:
             self._identify_client(head.headers)
-        return self._admission.max_body_bytes(head)
+        return self._admission.open_body(head)
 
     def _identify_client(self, headers: MutableMapping[str, str]) -> None:
         """Count the trusted proxy's connection for the client that it forwards a request of.

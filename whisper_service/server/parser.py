@@ -6,8 +6,7 @@ disk, so this subclass of its parser rejects requests before the body arrives.
 
 import errno
 import time
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +14,7 @@ from waitress.parser import HTTPRequestParser
 
 from whisper_service.errors import InvalidRequest, ServiceError, StorageFull, TooLarge
 from whisper_service.web.errors import render_error
+from whisper_service.web.route_options import Body, BodyReceiver, RequestHead
 
 # The longest line of a chunked body, and how much of unparsed input to read at once.
 PARSED_BYTES = 8192
@@ -24,20 +24,6 @@ HEADER_SECONDS = 10.0
 # The minimum rate of a body in bytes per second, and how often it is measured.
 BODY_RATE = 1024
 BODY_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class RequestHead:
-    """The request line and headers. Header names are as in WSGI, without HTTP_.
-
-    `length` is the Content-Length; 0 without a body and for a chunked one.
-    """
-
-    method: str
-    path: str
-    headers: MutableMapping[str, str]
-    has_body: bool
-    length: int
 
 
 class ErrorResponse:
@@ -53,14 +39,30 @@ class ErrorResponse:
         headers = [("Content-Type", content_type), ("X-Content-Type-Options", "nosniff")]
         if error.retry_after:
             headers.append(("Retry-After", str(error.retry_after)))
+        headers += error.headers.items()
         return f"{error.status} {HTTPStatus(error.status).phrase}", headers, text.encode()
+
+
+class ReceivedBody:
+    """Waitress's buffer for a body that a receiver gets as it arrives."""
+
+    def __init__(self, receiver: BodyReceiver) -> None:
+        self.append = receiver.write
+        self.close = receiver.close
+        self._receiver = receiver
+
+    def __len__(self) -> int:
+        return 0
+
+    def getfile(self) -> BodyReceiver:
+        return self._receiver
 
 
 class RequestParser(HTTPRequestParser):
     """Parses one request.
 
-    `admit` is called with its head and returns how many bytes the body may have, or raises a
-    ServiceError that becomes the response. `ensure_room` raises StorageFull if the disk doesn't
+    `admit` is called with its head and returns what its body may be, or raises a ServiceError that
+    becomes the response. `ensure_room` raises StorageFull if the disk doesn't
     have room for a number of bytes.
     """
 
@@ -73,7 +75,7 @@ class RequestParser(HTTPRequestParser):
 
     def __init__(
         self,
-        admit: Callable[[RequestHead], int],
+        admit: Callable[[RequestHead], Body],
         ensure_room: Callable[[int], None],
         adj: Any,  # noqa: ANN401
     ) -> None:
@@ -139,7 +141,11 @@ class RequestParser(HTTPRequestParser):
         if not has_body:
             self.expect_continue = False  # waitress would wait for a body
         head = RequestHead(self.command, self.path, self.headers, has_body, self.content_length)
-        return self._admit(head)
+        body = self._admit(head)
+        if body.receiver:
+            self.body_rcv.buf = ReceivedBody(body.receiver)
+            self.headers["CONTENT_LENGTH"] = "0"  # is left for the application
+        return body.max_bytes
 
     def _check_framing(self) -> None:
         """Raise InvalidRequest if a proxy may see another end of the body (RFC 9112, 6.1)."""

@@ -2,11 +2,17 @@
 
 from flask import Flask, Response, request
 
+from whisper_service.config import Config
+from whisper_service.web import tus
 from whisper_service.web.services import services
 
 METHODS = "GET, HEAD, POST, PATCH, DELETE"
-REQUEST_HEADERS = "Authorization, Content-Type, Range, If-Range, If-None-Match"
-RESPONSE_HEADERS = "Content-Disposition, Content-Range, ETag, Retry-After, X-Request-Id"
+REQUEST_HEADERS = (
+    f"Authorization, Content-Type, Range, If-Range, If-None-Match, {tus.REQUEST_HEADERS}"
+)
+RESPONSE_HEADERS = (
+    f"Content-Disposition, Content-Range, ETag, Retry-After, X-Request-Id, {tus.RESPONSE_HEADERS}"
+)
 PREFLIGHT_SECONDS = "600"
 
 
@@ -20,7 +26,7 @@ def _preflight() -> Response | None:
     is_preflight = (
         request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
     )
-    if not (is_preflight and _is_allowed()):
+    if not (is_preflight and allow(request.headers.get("Origin"), services().config)):
         return None
     response = Response(status=204)
     response.headers["Access-Control-Allow-Methods"] = METHODS
@@ -32,11 +38,16 @@ def _preflight() -> Response | None:
 def _allow(response: Response) -> Response:
     if services().config.server.cors_origins:
         response.vary.add("Origin")
-    if _is_allowed():
-        response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-        response.headers["Access-Control-Expose-Headers"] = RESPONSE_HEADERS
+    allowed = allow(request.headers.get("Origin"), services().config)
+    response.headers.update(allowed)
     return response
 
 
-def _is_allowed() -> bool:
-    return request.headers.get("Origin") in services().config.server.cors_origins
+def allow(origin: str | None, config: Config) -> dict[str, str]:
+    """Return the headers that allow a page of an origin to read a response, if it may."""
+    if origin is None or origin not in config.server.cors_origins:
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": RESPONSE_HEADERS,
+    }

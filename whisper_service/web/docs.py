@@ -25,6 +25,7 @@ PLURALS = {
     "/api/v1/user/token": "/api/v1/user/tokens",
     "/api/v1/user/session": "/api/v1/user/sessions",
     "/api/v1/file": "/api/v1/files",
+    "/api/v1/upload": "/api/v1/uploads",
     "/api/v1/model": "/api/v1/models",
 }
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -59,6 +60,8 @@ def document(config: Config) -> JSON:
     schemas = document["components"]["schemas"]
     schemas["NewPassword"] |= _password_rules(config.auth)
     schemas["Uploads"]["properties"]["file"]["maxItems"] = config.limits.files_per_request
+    parameters = document["components"]["parameters"]
+    parameters["UploadLength"]["schema"]["maximum"] = config.storage.max_upload_bytes
     document["paths"] |= dict(_plural_paths(document["paths"]))
     return document
 

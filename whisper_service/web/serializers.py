@@ -11,7 +11,7 @@ from whisper_service.audio import seconds_of
 from whisper_service.jobs.progress import Pending, Processing, Progress
 from whisper_service.jobs.search import Hit
 from whisper_service.pagination import Page
-from whisper_service.tables import ApiKey, File, Session, Transcription, User
+from whisper_service.tables import ApiKey, File, Session, Transcription, Upload, User
 from whisper_service.web.rendering import Rendered
 
 
@@ -114,6 +114,22 @@ def rejected_file(filename: str, code: str, message: str) -> dict[str, Any]:
         "message": message,
         "filename": filename,
         "status": {"existed": False, "uploaded": False, "error": code},
+    }
+
+
+def upload(row: Upload, file: File | None, *, offset: int, expires_at: int) -> dict[str, Any]:
+    """Return a resumable upload, with the `file` that it became, or why it became none."""
+    result = None
+    if file:
+        result = stored_file(file, row.filename, existed=bool(row.existed))
+    elif row.error:
+        result = rejected_file(row.filename, str(row.error_code), row.error)
+    return {
+        "uuid": row.uuid,
+        "offset": offset,
+        "size_bytes": row.size_bytes,
+        "expires_at": timestamp(expires_at),
+        "file": result,
     }
 
 

@@ -22,7 +22,7 @@ export const session = Object.assign(new EventTarget(), {
 });
 
 // The message is the API's sentence. A status of 0 is a failed connection.
-export class ApiError extends Error {
+class ApiError extends Error {
 	constructor(status, type, text, retryAfter) {
 		super(type?.startsWith(TEXT) ? text : `The server answered with an error (${status}).`);
 		Object.assign(this, { status, retryAfter: Number(retryAfter) });
@@ -63,7 +63,7 @@ export function withQuery(path, query) {
 }
 
 // Ask the user once for all requests to sign in again. Throws ApiError if nobody does.
-export async function renewSession(id) {
+async function renewSession(id) {
 	if (session.id && session.id !== id) return;
 	renewSession.running ??= session.renew().finally(() => (renewSession.running = null));
 	if (!(await renewSession.running)) throw new ApiError(401, TEXT, "You are signed out.");
@@ -75,7 +75,8 @@ export async function sleep(milliseconds, signal) {
 }
 
 async function send(path, id, options) {
-	const headers = typeof options.body === "string" ? { "Content-Type": "application/json" } : {};
+	const headers = { ...options.headers };
+	if (typeof options.body === "string") headers["Content-Type"] = "application/json";
 	if (id) headers.Authorization = `Basic ${id}`;
 	try {
 		return await fetch(ROOT + path, { ...options, headers });

@@ -7,21 +7,16 @@ const PAUSE_MILLISECONDS = 1500;
 export function createEdits(segments, changed) {
 	const [done, undone] = [[], []];
 
-	const apply = (edit) => {
-		segments.splice(edit.index, edit.removed.length, ...edit.added);
+	const apply = (edit, inverses, details) => {
+		const { index, removed, added } = edit;
+		inverses.push({ index, removed: added, added: removed, ...details });
+		segments.splice(index, removed.length, ...added);
 		changed(edit);
 	};
-	const move = (from, to) => {
-		if (!from.length) return;
-		const { index, removed, added } = from.pop();
-		to.push({ index, removed: added, added: removed });
-		apply({ index, removed, added });
-	};
+	const move = (from, to) => from.length && apply(from.pop(), to);
 	const add = (edit, details) => {
-		const { index, removed, added } = edit;
-		done.push({ index, removed: added, added: removed, ...details });
 		undone.length = 0;
-		apply(edit);
+		apply(edit, done, details);
 	};
 
 	return {

@@ -78,15 +78,12 @@ async function deleteRecording({ uuid, filename }, transcriptions, changed) {
 function transcriptionList(file, signal) {
 	const list = h("ul.lines");
 	const error = errorLine();
-	const rows = new Map();
+	const rows = {};
 	let uuids = [];
 	const refresh = async () => {
 		const { transcriptions } = await get("transcribe", { file: file.uuid, limit: 100 }, signal);
-		for (const each of transcriptions) {
-			if (!rows.has(each.uuid)) rows.set(each.uuid, createRow(each, file, signal, refresh));
-		}
 		uuids = transcriptions.map(({ uuid }) => uuid);
-		arrange(list, uuids.map((uuid) => rows.get(uuid)));
+		arrange(list, transcriptions.map((each) => (rows[each.uuid] ??= createRow(each, file, signal, refresh))));
 	};
 	const show = () => refresh().catch(({ message }) => (error.textContent = message));
 	return { element: h("div", error, list), show, uuids: () => uuids };

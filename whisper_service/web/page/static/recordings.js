@@ -12,16 +12,13 @@ export async function recordings({ root, paging, signal }) {
 	const error = errorLine();
 	const [list, pages] = [h("div"), h("div")];
 	const empty = h("p.hint", "You have no recordings yet.");
-	const rows = new Map();
+	const rows = {};
 	let latest = 0;
 
 	// Show the list; return whether a recording is being converted.
 	const refresh = async () => {
 		const { files, pagination } = await get("file", paging, signal);
-		const elements = files.map((file) => {
-			if (!rows.has(file.uuid)) rows.set(file.uuid, recordingRow(file, signal, update));
-			return rows.get(file.uuid)(file);
-		});
+		const elements = files.map((file) => (rows[file.uuid] ??= recordingRow(file, signal, update))(file));
 		arrange(list, files.length ? elements : [empty]);
 		pages.replaceChildren(pager(pagination, (page) => `#/?page=${page}`));
 		error.textContent = "";

@@ -1,16 +1,21 @@
 // The queue of uploads, which goes on while other views are shown.
 
-import { ApiError, ROOT, renewSession, session } from "./api.js";
+import { get, request, sleep } from "./api.js";
 import { bytes, clock } from "./format.js";
 import { arrange, button, errorLine, h, on, say } from "./ui.js";
 
-const AT_ONCE = 2;
+// Of one request: few enough to show progress over a slow line, and for proxies.
+const SLICE_BYTES = 2 ** 23;
+// What may work when it is tried again. 0 is a failed connection.
+const BROKEN = [0, 408, 409, 423, 502, 503, 504];
 
+const queues = [Promise.resolve(), Promise.resolve()];
 let uploads = [];
 // Called when the queue has changed, and when a recording has arrived.
 let [changed, stored] = [() => {}, () => {}];
 
-on(window, "beforeunload", (event) => uploads.some(({ state }) => state !== "failed") && event.preventDefault());
+on(window, "beforeunload", (event) => uploads.some(({ hasFailed }) => !hasFailed) && event.preventDefault());
+on(window, "pagehide", () => uploads.forEach(cancel));
 
 export function uploadPanel(onStored, signal) {
 	const list = h("ul.lines");
@@ -34,8 +39,12 @@ function dropZone(signal) {
 }
 
 function add(files) {
-	uploads.push(...[...files].map(createUpload));
-	next();
+	for (const file of files) {
+		const upload = createUpload(file);
+		uploads.push(upload);
+		queues.push(queues.shift().then(() => run(upload)));
+	}
+	changed();
 }
 
 function createUpload(file) {
@@ -43,22 +52,19 @@ function createUpload(file) {
 	const bar = h("progress", { max: size || 1, value: 0, ariaLabel: `Upload of ${name}` });
 	const text = h("small", `${bytes(size)}, waiting`);
 	const error = errorLine();
-	const stop = button("Cancel", () => {
-		upload.request?.abort();
-		finish(upload);
-	});
+	const stop = button("Cancel", () => cancel(upload));
 	const upload = {
 		file,
-		state: "waiting",
+		canceling: new AbortController(),
 		element: h("li.row", h("div.grow", h("span", { dir: "auto" }, name), bar, text, error), stop),
-		progress({ loaded }) {
-			const speed = (1000 * loaded) / (performance.now() - upload.started) || 1;
-			const rest = `${bytes(speed)}/s, ${clock((size - loaded) / speed)} left`;
-			bar.value = loaded;
-			text.textContent = loaded < size ? `${bytes(loaded)} of ${bytes(size)}, ${rest}` : "Sent, being checked";
+		show(sent, milliseconds) {
+			const left = sent && `, ${clock((milliseconds * (size / sent - 1)) / 1000)} left`;
+			bar.value = sent;
+			text.textContent = `${bytes(sent)} of ${bytes(size)}${left || ""}`;
 		},
+		wait: () => (text.textContent = "The connection was lost, or the file cannot be read. Trying again."),
 		fail(message) {
-			upload.state = "failed";
+			upload.hasFailed = true;
 			error.textContent = message;
 			bar.hidden = text.hidden = true;
 			stop.textContent = "Dismiss";
@@ -67,50 +73,61 @@ function createUpload(file) {
 	return upload;
 }
 
-function next() {
-	const those = (wanted) => uploads.filter(({ state }) => state === wanted);
-	those("waiting").slice(0, Math.max(AT_ONCE - those("sending").length, 0)).forEach(run);
+function remove(upload) {
+	uploads = uploads.filter((each) => each !== upload);
 	changed();
 }
 
-function finish(upload) {
-	uploads = uploads.filter((each) => each !== upload);
-	next();
+function cancel(upload) {
+	upload.canceling.abort();
+	if (upload.path) tus("DELETE", upload.path, {}, { keepalive: true }).catch(() => {});
+	remove(upload);
 }
 
 async function run(upload) {
-	const { id } = session;
-	Object.assign(upload, { state: "sending", started: performance.now() });
+	const { signal } = upload.canceling;
 	try {
-		const { message, status } = await send(upload, id);
+		signal.throwIfAborted();
+		const { message, status } = await send(upload, signal);
 		if (status.error) throw new Error(`${message}.`);
-		finish(upload);
+		remove(upload);
 		say(`${upload.file.name}: ${message}.`);
 		stored();
-	} catch ({ status, message }) {
-		const isRenewed = status === 401 && (await renewSession(id).then(() => true, () => false));
-		if (isRenewed) upload.state = "waiting";
-		else upload.fail(message);
-		next();
+	} catch ({ message }) {
+		if (!signal.aborted) upload.fail(message);
 	}
 }
 
-// fetch does not tell how much was sent.
-function send(upload, id) {
-	return new Promise((resolve, reject) => {
-		const request = new XMLHttpRequest();
-		const content = new FormData();
-		content.append("file", upload.file);
-		upload.request = request;
-		request.open("POST", `${ROOT}file`);
-		request.setRequestHeader("Authorization", `Basic ${id}`);
-		on(request.upload, "progress", upload.progress);
-		on(request, "error", () => reject(new Error("The connection was lost, or the file cannot be read.")));
-		on(request, "load", () => {
-			const { status, responseText } = request;
-			if (status === 200) resolve(JSON.parse(responseText).files[0]);
-			else reject(new ApiError(status, request.getResponseHeader("Content-Type"), responseText));
-		});
-		request.send(content);
-	});
+// Send a file in slices, and go on where the server says, whatever breaks. Return what became of it.
+async function send(upload, signal) {
+	const { file } = upload;
+	const started = performance.now();
+	for (let wait = 1; ; ) {
+		try {
+			upload.path ??= await create(file, signal);
+			const { offset, file: result } = await get(upload.path, {}, signal);
+			if (result) return result;
+			upload.show(offset, performance.now() - started);
+			const headers = { "Upload-Offset": offset, "Content-Type": "application/offset+octet-stream" };
+			const body = file.slice(offset, offset + SLICE_BYTES);
+			await tus("PATCH", upload.path, headers, { signal, body });
+			wait = 1;
+		} catch (error) {
+			if (!BROKEN.includes(error.status)) throw error;
+			upload.wait();
+			await sleep(1000 * wait, signal);
+			wait = Math.min(2 * wait, 30);
+		}
+	}
+}
+
+async function create({ name, size }, signal) {
+	const encoded = btoa(String.fromCharCode(...new TextEncoder().encode(name)));
+	const headers = { "Upload-Length": size, "Upload-Metadata": `filename ${encoded}` };
+	const { uuid } = await (await tus("POST", "upload", headers, { signal })).json();
+	return `upload/${uuid}`;
+}
+
+function tus(method, path, headers, options) {
+	return request(path, { method, headers: { "Tus-Resumable": "1.0.0", ...headers }, ...options });
 }
