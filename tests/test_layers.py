@@ -18,11 +18,12 @@ LAYERS = (
     "files",
     "accounts jobs",
     "web watch",
+    "webhooks",
     "server",
     "commands",
 )
 ROOMS = {
-    "flask": {"web"},
+    "flask": {"web", "webhooks"},
     "werkzeug": {"web"},
     "waitress": {"server"},
     "bcrypt": {"accounts"},

@@ -172,3 +172,54 @@ class Upload(Table):
     @property
     def has_ended(self) -> bool:
         return self.file_uuid is not None or self.error is not None
+
+
+class WebhookEndpoint(Table):
+    id = IntegerField(primary_key=True)
+    uuid = TextField()
+    user_id = IntegerField()
+    url = TextField()
+    secret = TextField()
+    old_secrets = TextField(default="[]")
+    created_at = IntegerField()
+    disabled_reason = TextField(null=True)
+    failing_since = IntegerField(default=0)
+    waiting = IntegerField(default=0)
+    turn = IntegerField(default=0)
+
+    class Meta:
+        table_name = "webhook_endpoint"
+
+
+class WebhookMessage(Table):
+    id = IntegerField(primary_key=True)
+    uuid = TextField()
+    endpoint_id = IntegerField()
+    type = TextField()
+    transcription_uuid = TextField(null=True)
+    file_uuid = TextField(null=True)
+    format = TextField(null=True)
+    model = TextField(null=True)
+    error_code = TextField(null=True)
+    created_at = IntegerField()
+    due_at = IntegerField()
+    attempts = IntegerField(default=0)
+
+    class Meta:
+        table_name = "webhook_message"
+
+
+class WebhookAttempt(Table):
+    id = IntegerField(primary_key=True)
+    endpoint_id = IntegerField()
+    message_uuid = TextField()
+    type = TextField()
+    transcription_uuid = TextField(null=True)
+    number = IntegerField()
+    at = IntegerField()
+    http_status = IntegerField(null=True)
+    error = TextField(null=True)
+    next_at = IntegerField()
+
+    class Meta:
+        table_name = "webhook_attempt"

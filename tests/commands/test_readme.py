@@ -1,17 +1,22 @@
 """What the README tells people to type works."""
 
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import requests
 
-from tests.support.live import LiveServer
+from tests.support.live import LiveServer, measured, served, start_server
 from tests.support.paths import DATA, ROOT
 from tests.support.service import PASSWORD
+from tests.support.webhooks import ON
 
 README = (ROOT / "README.md").read_text()
 
@@ -93,6 +98,35 @@ def test_the_python_example(live_server: LiveServer) -> None:
     printed = run(sys.executable, "-", code=fit(block("The same in Python", "python"), live_server))
     assert printed.startswith("1\n00:00:0")
     assert "ask what you can do for your country" in printed.lower()
+
+
+@pytest.fixture
+def with_webhooks(tmp_path: Path, tiny_en_model: Path) -> Iterator[LiveServer]:
+    yield from served(start_server(tmp_path, tiny_en_model.parent, **ON, **measured()))
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_the_webhooks(with_webhooks: LiveServer) -> None:
+    server, port = with_webhooks, str(free_port())
+    walk = fit(block("A walk with curl", "sh"), server)
+    create = block("Webhooks", "sh").replace("9000", port)
+    printed = run("bash", "-e", code=f"{walk}\n{create}\necho $KEY $FILE").splitlines()
+    secret, (key, file) = json.loads(printed[-2])["secret"], printed[-1].split()
+    order = {"uuid": file, "model": "ggml-tiny.en", "language": "en"}
+    headers = {"Authorization": f"Bearer {key}"}
+    url = f"{server.url}/api/v1/transcribe"
+    queued = requests.post(url, json=order, headers=headers, timeout=10).json()["transcriptions"]
+    code = block("Webhooks", "python").replace("9000", port).replace("<secret>", secret)
+    receiver = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with receiver:
+        assert receiver.stdout
+        assert receiver.stdout.readline() == f"transcription.completed {queued[0]['uuid']}\n"
+        receiver.kill()
 
 
 def test_the_references_own_example(live_server: LiveServer) -> None:

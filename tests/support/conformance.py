@@ -33,6 +33,7 @@ IN_WORDS = {
     "orderTranscriptions": "what the model knows, and at most 6 decimal places",
     "getTranscription": "max_line_count needs max_line_width",
     "streamTranscription": "max_line_count needs max_line_width",
+    "createWebhook": "a URL with a host and a port that are valid",
     "createTranscription": "a file that is a recording, and what the model knows",
     "createTranslation": "a file that is a recording, and what the model knows",
 }
@@ -128,6 +129,7 @@ def ground(document: JSON, world: World) -> None:
         "session_id": world.sessions,
         "price_multiplier": [0.5],
         "revision": [0],
+        "url": ["https://example.org/new", "http://8.8.8.8:8080/?a=b"],
         "segments": [[], [{"start": 0, "end": 0.5, "text": "Hello"}]],
         "temperature": [0.5],
     }

@@ -14,7 +14,7 @@ from urllib3.filepost import encode_multipart_formdata
 from werkzeug.test import TestResponse
 
 from tests.support.engine import FakeEngine
-from whisper_service import config, db
+from whisper_service import config, db, webhooks
 from whisper_service.config import Config
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import queue
@@ -124,7 +124,7 @@ def settings_in(folder: Path, models: Path) -> Config:
 @cache
 def _application() -> Flask:
     """Compiling its URL map takes longer than most tests, which is why they share it."""
-    return create_app(cast("Services", None))
+    return create_app(cast("Services", None), webhooks.BLUEPRINTS)
 
 
 @contextmanager

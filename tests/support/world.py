@@ -89,6 +89,7 @@ class World:
         self.ann.post("/transcribe", {**order, "language": "en"})
         (converting,) = self.ann.send(("converting.wav", OTHER))
         (others,) = self.bob.send(("others.wav", OTHER))
+        hook = self.ann.post("/webhook", {"url": "https://example.org/hook"})
         for user in (self.ann, self.admin):
             form = {"avatar": (io.BytesIO(self.picture), "me.png")}
             user.call("PATCH", "/user", data=form)
@@ -102,6 +103,7 @@ class World:
             "transcribe": [row.uuid for row in Transcription.select()],
             "token": [row.uuid for row in ApiKey.select()],
             "user": [row.uuid for row in User.select()],
+            "webhook": [hook["uuid"]],
             "avatar": [row.avatar_uuid for row in User.select() if row.avatar_uuid],
         }
         assert {row.status for row in Transcription.select()} == {"completed", "pending"}

@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 
 from tests.support.service import Service
-from whisper_service.web import BLUEPRINTS
+from whisper_service import web, webhooks
 
+BLUEPRINTS = (*web.BLUEPRINTS, *webhooks.BLUEPRINTS)
 MESSAGE = "Missing valid Authorization header with session or API key"
 
 

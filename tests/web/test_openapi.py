@@ -22,8 +22,10 @@ from whisper_service.files import filenames
 from whisper_service.transcripts import formats
 from whisper_service.web import admin, params, transcriptions
 from whisper_service.web.openai import form
+from whisper_service.webhooks import delivery, outbox, urls
 from whisper_service.whisper import languages, options
 
+OTHER_WORDS = ("address_not_allowed", "internal_error")
 # Where the document repeats a constant of the code.
 CONSTANTS: JSON = {
     "parameters/Page/schema/maximum": params.MAX_PAGE,
@@ -36,6 +38,9 @@ CONSTANTS: JSON = {
     "schemas/TokenBalance/maximum": billing.MAX_BALANCE,
     "schemas/PriceMultiplier/maximum": admin.MAX_MULTIPLIER,
     "schemas/NewFilename/properties/filename/maxLength": filenames.MAX_LENGTH,
+    "schemas/WebhookUrl/maxLength": urls.MAX_LENGTH,
+    "schemas/WebhookError/enum": [*dict.fromkeys(delivery.WORDS.values()), *OTHER_WORDS, None],
+    "schemas/ShownWebhook/properties/attempts/maxItems": outbox.MAX_ATTEMPTS,
     "schemas/Language/enum": ["auto", *sorted(languages.CODES)],
     "schemas/Format/enum": list(formats.FORMATS),
     "schemas/OrderedFormat/enum": list(formats.ORDERED),
@@ -179,6 +184,7 @@ def test_only_plurals_are_deprecated(document: JSON) -> None:
         "/api/v1/uploads",
         "/api/v1/user/sessions",
         "/api/v1/user/tokens",
+        "/api/v1/webhooks",
     }
 
 

@@ -27,6 +27,7 @@ PLURALS = {
     "/api/v1/file": "/api/v1/files",
     "/api/v1/upload": "/api/v1/uploads",
     "/api/v1/model": "/api/v1/models",
+    "/api/v1/webhook": "/api/v1/webhooks",
 }
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 # "Try it out" shows downloads as blobs.

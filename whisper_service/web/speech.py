@@ -22,18 +22,23 @@ from whisper_service.tables import Transcription
 from whisper_service.transcripts.transcript import Transcript
 from whisper_service.web import waiting
 from whisper_service.web.auth import current_user
-from whisper_service.web.forms import Form
+from whisper_service.web.forms import Form, Part
 from whisper_service.web.services import Services, services
 
 # OpenAI's clients send a number above 0 when they repeat a request.
 RETRY_HEADER = "X-Stainless-Retry-Count"
 
 
-def store_part(form: Form, field: str, missing: str) -> str:
-    """Store the file of a form's field, and return its uuid. `missing` is the error without one."""
+def file_part(form: Form, field: str, missing: str) -> Part:
+    """Return the file of a form's field. `missing` is the error without one."""
     part = next((part for part in form.parts if part.field == field), None)
     if part is None:
         raise InvalidRequest(missing)
+    return part
+
+
+def store(part: Part) -> str:
+    """Store the file of a form, and return its uuid. Raises what `uploads.store` raises."""
     file, _ = uploads.store(current_user(), part.file, part.filename, services().storage)
     return str(file.uuid)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 import app
-from tests.support.faults import disk, jobs, web, work
+from tests.support.faults import disk, jobs, web, webhooks, work
 from whisper_service.whisper import engine
 
 # Each breaks the service in one way, for an attack to find.
@@ -17,6 +17,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     **disk.FAULTS,
     **jobs.FAULTS,
     **web.FAULTS,
+    **webhooks.FAULTS,
     **work.FAULTS,
 }
 

@@ -39,8 +39,9 @@ def model(name: str) -> dict[str, Any]:
 
 def _answer(*, translate: bool) -> Response:
     with forms.received_upload() as received:
+        part = speech.file_part(received, "file", "Missing file")
         wanted = form.read(received.texts, translate=translate)
-        file_uuid = speech.store_part(received, "file", "Missing file")
+        file_uuid = speech.store(part)
     uuid = speech.join(file_uuid, wanted.request)
     if wanted.stream:
         return streaming.respond(uuid, with_logprobs=wanted.with_logprobs)

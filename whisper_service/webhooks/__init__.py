@@ -1,0 +1,10 @@
+"""Webhooks: users are told at their own addresses what has ended, as Standard Webhooks specifies.
+
+See github.com/standard-webhooks/standard-webhooks. A trigger in schema.sql writes each message in
+the transaction that ends a transcription; here it is delivered.
+"""
+
+from whisper_service.webhooks.routes import BLUEPRINTS
+from whisper_service.webhooks.sender import start
+
+__all__ = ["BLUEPRINTS", "start"]
