@@ -218,6 +218,9 @@ def test_deleting_an_account_takes_everything(service: Service, ann: Api) -> Non
         "ledger": 3,
         "upload": 1,
         "watched": 0,
+        "webhook_endpoint": 0,
+        "webhook_message": 0,
+        "webhook_attempt": 0,
     }
     assert len(list((service.storage.root / "files").iterdir())) == 1
     assert len(list((service.storage.root / "uploads").iterdir())) == 1
