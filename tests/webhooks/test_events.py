@@ -137,6 +137,14 @@ def test_what_has_not_ended_sends_nothing(service: Service) -> None:
     assert messages() == []
 
 
+def test_what_has_ended_does_not_end_again(service: Service) -> None:
+    ann = service.register()
+    create(ann, URL)
+    fail_in_engine(service, ann)
+    assert Transcription.update(status="failed", error="Again").execute() == 1
+    assert len(messages()) == 1
+
+
 def test_a_disabled_endpoint_and_one_with_too_many_waiting_get_none(service: Service) -> None:
     ann = service.register()
     disabled, full = create(ann, f"{URL}/disabled"), create(ann, f"{URL}/full")
