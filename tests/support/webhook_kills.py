@@ -36,12 +36,21 @@ class Customer:
     client: Client
     random: Random
     secrets: dict[str, str] = field(default_factory=dict)  # by the path of the endpoint
+    hooks: list[str] = field(default_factory=list)
 
     def subscribe(self, receiver: Receiver) -> None:
         for number in range(ENDPOINTS):
             path = f"/{self.name}/{number}"
             url = f"http://127.0.0.1:{receiver.port}{path}"
-            self.secrets[path] = self.client.ask("POST", "/webhook", json={"url": url})["secret"]
+            hook = self.client.ask("POST", "/webhook", json={"url": url})
+            self.secrets[path] = hook["secret"]
+            self.hooks.append(hook["uuid"])
+
+    def retry_at_once(self) -> None:
+        """Make all that waits due: a message that failed twice waits for a minute."""
+        for hook in self.hooks:
+            for enabled in (False, True):
+                self.client.ask("PATCH", f"/webhook/{hook}", json={"enabled": enabled})
 
     @property
     def name(self) -> str:
@@ -102,6 +111,9 @@ def attack(folder: Path, kills: int, *, broken: str = "", failures: float = 0) -
                 site.start()
             until(lambda: receiver.received)
         drain(site.storage)
+        receiver.behave = answer(204)
+        for customer in customers:
+            customer.retry_at_once()
         until(lambda: not rows(site.storage, "SELECT 1 FROM webhook_message"))
         assert site.stop() == 0
         wanted = {(name, uuid, kind) for name, uuid, kind in rows(site.storage, ENDED)}
