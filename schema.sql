@@ -219,7 +219,7 @@ CREATE INDEX upload_by_user ON upload (user_id);
 CREATE INDEX upload_by_file ON upload (file_uuid);
 CREATE INDEX upload_by_expiry ON upload (expires_at);
 
--- Addresses at which users are told what has ended (webhooks).
+-- Webhooks: URLs that are called when transcriptions of their users have ended.
 CREATE TABLE webhook_endpoint (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     uuid          TEXT    NOT NULL UNIQUE CHECK (length(uuid) = 32),

@@ -56,7 +56,8 @@ db.open_database(path)
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
     yield
-    db.database.close()
+    if not db.database.deferred:  # a test may open none
+        db.database.close()
 
 
 def make(path: Path, schema: Path, then: str = "") -> Path:

@@ -55,6 +55,20 @@ ROUTES = {
     "POST /uploads/{upload}": (401, 204, 204, 404, 404),
     "DELETE /upload/{upload}": (401, 204, 204, 404, 404),
     "DELETE /uploads/{upload}": (401, 204, 204, 404, 404),
+    "GET /webhook": (401, 200, 200, 200, 200),
+    "GET /webhooks": (401, 200, 200, 200, 200),
+    "POST /webhook": (401, 200, 200, 200, 200),
+    "POST /webhooks": (401, 200, 200, 200, 200),
+    "GET /webhook/{webhook}": (401, 200, 200, 404, 404),
+    "GET /webhooks/{webhook}": (401, 200, 200, 404, 404),
+    "PATCH /webhook/{webhook}": (401, 200, 200, 404, 404),
+    "PATCH /webhooks/{webhook}": (401, 200, 200, 404, 404),
+    "DELETE /webhook/{webhook}": (401, 200, 200, 404, 404),
+    "DELETE /webhooks/{webhook}": (401, 200, 200, 404, 404),
+    "POST /webhook/{webhook}/rotate": (401, 200, 200, 404, 404),
+    "POST /webhooks/{webhook}/rotate": (401, 200, 200, 404, 404),
+    "POST /webhook/{webhook}/test": (401, 200, 200, 404, 404),
+    "POST /webhooks/{webhook}/test": (401, 200, 200, 404, 404),
     "GET /model": (401, 200, 200, 200, 200),
     "GET /models": (401, 200, 200, 200, 200),
     "POST /transcribe": (401, 200, 200, 404, 404),
@@ -87,6 +101,8 @@ BODIES = {
     "POST /transcribe": {"uuid": "{file}", "model": "ggml-tiny.en"},
     "PATCH /transcribe/{transcription}": {"segments": [], "revision": 0},
     "PATCH /admin/users/{user}": {"token_balance": 5},
+    "POST /webhook": {"url": "https://example.org/another"},
+    "PATCH /webhook/{webhook}": {"enabled": False},
 }
 
 
@@ -124,6 +140,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, stub_models: Path) -> Tem
         (transcription,) = ann.post("/transcribe", order)["transcriptions"]
         profile = ann.get("/user")
         upload = create(ann, 10)
+        webhook = ann.post("/webhook", {"url": "https://example.org/"})
     key = replace(ann, authorization=f"Bearer {token['token']}")
     callers = zip(CALLERS, (service.anyone, ann, key, other, root), strict=True)
     return Template(
@@ -132,6 +149,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, stub_models: Path) -> Tem
         {
             "token": token["token_id"],
             "upload": upload,
+            "webhook": webhook["uuid"],
             "file": file["uuid"],
             "transcription": transcription["uuid"],
             "user": profile["uuid"],
@@ -153,7 +171,9 @@ def world(template: Template, settings: Config) -> Iterator[World]:
 def call(world: World, caller: Api, route: str, expect: int) -> None:
     method, path = route.split()
     arguments = {}
-    singular = route.replace("tokens", "token").replace("files", "file")
+    singular = route
+    for name in ("token", "file", "webhook"):
+        singular = singular.replace(f"/{name}s", f"/{name}")
     if body := BODIES.get(singular):
         arguments["json"] = {
             name: world.fill(value) if isinstance(value, str) else value
@@ -203,12 +223,13 @@ def test_every_route_is_in_the_table(service: Service) -> None:
         "transcriptions": "transcription",
         "corrections": "transcription",
         "resumable": "upload",
+        "webhooks": "webhook",
         "accounts": "avatar",
         "admin": "user",
     }
     routed = set()
     for rule in service.client.application.url_map.iter_rules():
-        if rule.endpoint.startswith(("page.", "webhooks.")):  # files for browsers; tests/webhooks
+        if rule.endpoint.startswith("page."):  # files for browsers
             continue
         path = rule.rule.removeprefix("/api/v1")
         path = path.replace("<uuid>", f"{{{names.get(rule.endpoint.split('.')[0])}}}")

@@ -252,7 +252,12 @@ def test_a_stop_ends_attempts_as_if_they_had_not_begun(
         monkeypatch.setattr(delivery.addresses, "look_up", hang_in_lookup)
     send_test(ann, hook)
     with running(sender):
-        until(lambda: receiver.connections or looked_up.is_set())
+        begun = {
+            "answer": lambda: receiver.received,
+            "handshake": lambda: receiver.connections,
+            "lookup": looked_up.is_set,
+        }
+        until(begun[where])
     over.set()
     until(lambda: receiver.hung_up or released)
     assert (receiver.hung_up, released) == ((0, [True]) if where == "lookup" else (1, []))

@@ -34,7 +34,7 @@ def finish(recording: Recording, config: Config) -> None:
 
 
 def _give_up(recording: Recording, row: Transcription) -> None:
-    """Have another one queued for a failed transcription if that can help, or raise its error."""
+    """Forget a failed transcription if another one can help, or raise its error."""
     if row.error_code not in {billing.INSUFFICIENT_BALANCE, checkpoints.ABANDONED}:
         raise InvalidRequest(str(row.error))
     records.save(replace(recording, transcription_uuid=None))

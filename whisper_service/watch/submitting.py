@@ -102,7 +102,7 @@ def _store(user: User, incoming: IncomingFile, name: str, storage: Storage) -> F
 
 
 def _check_size(size: int, max_bytes: int, user: User, storage: Storage) -> None:
-    """Raise what storing so many bytes would raise, before they are read."""
+    """Raise the error of a recording that is too large to be stored, before it is read."""
     if size > max_bytes:
         raise RejectedFile("file_too_large", f"The file is larger than {max_bytes} bytes")
     storage.ensure_room(size)

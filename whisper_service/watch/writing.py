@@ -134,7 +134,7 @@ def _write_temporary(name: str, content: bytes, permissions: int, folder: int) -
 
 
 def _place(temporary: str, name: str, folder: int, *, replaces: bool) -> None:
-    """Give a file its name. Unless it `replaces` an earlier result, no other file may have it."""
+    """Rename a file. Unless it `replaces` an earlier result, no other file may have the name."""
     if not replaces:
         try:
             os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)

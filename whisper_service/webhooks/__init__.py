@@ -1,4 +1,4 @@
-"""Webhooks: users are told at their own addresses what has ended, as Standard Webhooks specifies.
+"""Webhooks: requests to users' own URLs when transcriptions have ended, by Standard Webhooks.
 
 See github.com/standard-webhooks/standard-webhooks. A trigger in schema.sql writes each message in
 the transaction that ends a transcription; here it is delivered.

@@ -17,7 +17,7 @@ class Cancellation:
 
     @contextmanager
     def unblock(self, callback: Callable[[], object]) -> Iterator[None]:
-        """Have `callback` called if `cancel` is, inside. Raises Cancelled if it was."""
+        """Call `callback` if `cancel` is called meanwhile. Raises Cancelled if it was before."""
         key = object()
         with self._lock:
             if self.is_cancelled:

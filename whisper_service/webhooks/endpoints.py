@@ -60,7 +60,7 @@ def list_attempts(endpoint: WebhookEndpoint) -> list[WebhookAttempt]:
 
 
 def rotate(user: User, uuid: str) -> WebhookEndpoint:
-    """Give an endpoint a new secret; the last two before sign along for a day.
+    """Replace the secret of an endpoint; the last two before it also sign for a day.
 
     Raises NotFound, Unauthenticated for credentials that were revoked meanwhile.
     """

@@ -21,14 +21,8 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[str]:
     The lookup has a thread of its own, which is left alone when its answer comes too late.
     """
     answer: SimpleQueue[_Answer] = SimpleQueue()
-    if not _places.acquire(timeout=deadline.left()):
-        raise TimeoutError
-    try:
-        threading.Thread(target=_look_up, args=(host, port, answer), daemon=True).start()
-    except RuntimeError:  # no more threads
-        _places.release()
-        raise
     with deadline.cancellation.unblock(lambda: answer.put(Cancelled())):
+        _start(host, port, answer, deadline)
         try:
             found = answer.get(timeout=deadline.left())
         except Empty as error:
@@ -36,6 +30,16 @@ def resolve(host: str, port: int, deadline: Deadline) -> list[str]:
     if isinstance(found, Exception):
         raise found
     return found
+
+
+def _start(host: str, port: int, answer: "SimpleQueue[_Answer]", deadline: Deadline) -> None:
+    if not _places.acquire(timeout=deadline.left()):
+        raise TimeoutError
+    try:
+        threading.Thread(target=_look_up, args=(host, port, answer), daemon=True).start()
+    except RuntimeError:  # no more threads
+        _places.release()
+        raise
 
 
 def _look_up(host: str, port: int, answer: "SimpleQueue[_Answer]") -> None:

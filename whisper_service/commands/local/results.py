@@ -102,7 +102,7 @@ def write(content: bytes, target: Path, *, force: bool) -> None:
 
 
 def _place(part: Path, target: Path) -> None:
-    """Give a file its name. Raises FileExistsError when the name is taken."""
+    """Rename a file. Raises FileExistsError when the name is taken."""
     try:
         target.hardlink_to(part)
     except OSError as error:
