@@ -233,12 +233,11 @@ def test_what_does_not_fit_on_the_disk_is_refused(
     service: Service, ann: Api, uuid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(ann, uuid, 0, CLIP[:10])
-    free = service.storage.free() - SIZE // 2
-    monkeypatch.setattr(service.storage, "_reserve_bytes", free)
-    answer = ann.call("POST", "/upload", 507, headers=creation(SIZE))
-    assert answer.text == "The server's disk is full"
-    assert refused(ann, uuid, 507, CLIP[10:], Upload_Offset="10") == answer.text
-    monkeypatch.setattr(service.storage, "_reserve_bytes", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(service.storage, "free", lambda: SIZE // 2)
+        answer = ann.call("POST", "/upload", 507, headers=creation(SIZE))
+        assert answer.text == "The server's disk is full"
+        assert refused(ann, uuid, 507, CLIP[10:], Upload_Offset="10") == answer.text
     append(ann, uuid, 10, CLIP[10:])
 
 
