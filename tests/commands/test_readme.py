@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.live import LiveServer, measured, served, start_server
+from tests.support.live import Client, LiveServer, measured, served, start_server
 from tests.support.paths import DATA, ROOT
 from tests.support.service import PASSWORD
 from tests.support.webhooks import ON
@@ -92,6 +92,17 @@ def test_a_large_file_in_pieces(live_server: LiveServer) -> None:
     printed = run("bash", "-e", code=code)
     assert "'File uploaded successfully'" in printed
     assert printed.split()[-1] == "100000"
+
+
+def test_the_programs_for_another_service(tiny_en_model: Path, tmp_path: Path) -> None:
+    default = {"WHISPER_SERVICE_MODELS_DEFAULT": "ggml-tiny.en"}
+    server = start_server(tmp_path, tiny_en_model.parent, **default)
+    key = Client(server, "ann").headers["Authorization"].removeprefix("Bearer ")
+    code = block("Bazarr and others", "sh").replace("http://127.0.0.1:8080", server.url)
+    subtitles, _, language = run("bash", "-e", code=f"KEY={key}\n{code}").rpartition("\n{")
+    assert subtitles.startswith("1\n00:00:0")
+    assert '"language_code":"en"' in language
+    assert server.stop() == 0
 
 
 def test_the_python_example(live_server: LiveServer) -> None:

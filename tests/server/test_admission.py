@@ -25,6 +25,8 @@ LONG = {
     "DELETE /api/v1/user": Pool.CREDENTIALS,
     "POST /v1/audio/transcriptions": Pool.SPEECH,
     "POST /v1/audio/translations": Pool.SPEECH,
+    "POST /asr": Pool.SPEECH,
+    "POST /detect-language": Pool.LANGUAGE,
 }
 
 
@@ -47,4 +49,5 @@ def test_no_address_gets_a_whole_pool(threads: int) -> None:
     assert sizes[Pool.SHORT].threads == threads
     for size in sizes.values():
         assert 1 <= size.per_client < size.threads
-    assert sizes[Pool.SPEECH].per_client <= sizes[Pool.SPEECH].threads / 2
+    for pool in (Pool.SPEECH, Pool.LANGUAGE):
+        assert sizes[pool].per_client <= sizes[pool].threads / 2

@@ -32,6 +32,7 @@ METHODS = {
     HTTPRequestParser: {
         "__init__": "self adj",
         "received": "self data",
+        "parse_header": "self header_plus",
         "close": "self",
     },
     wasyncore.dispatcher: {"recv": "self buffer_size", "del_channel": "self map"},
@@ -69,13 +70,18 @@ ATTRIBUTES = {
 }
 SOURCES = {
     HTTPChannel.__init__: {"self.requests = []", "self.requests_lock =", "self.addr =", "self.adj"},
-    HTTPChannel.service: {"request.error", "self.requests[0]"},
     HTTPRequestParser.__init__: {"self.headers = {}"},
-    HTTPRequestParser.parse_header: {"self.command =", "self.path,"},
+    HTTPRequestParser.parse_header: {"self.command =", "self.path,", "self.request_uri ="},
     server.BaseWSGIServer.__init__: {"self.active_channels = {}", "self.effective_port ="},
     server.MultiSocketServer.__init__: {"self.effective_listen ="},
     task.ErrorTask.execute: {".to_response(ident)"},
-    task.WSGITask.get_environment: {'"waitress.client_disconnected"', '"wsgi.file_wrapper"'},
+    # Both log the path, which has no key in it any more.
+    HTTPChannel.service: {"request.error", "self.requests[0]", "task.request.path"},
+    task.WSGITask.get_environment: {
+        '"REQUEST_URI": request.request_uri',
+        '"waitress.client_disconnected"',
+        '"wsgi.file_wrapper"',
+    },
 }
 HELP = (
     "waitress {version} no longer has {name}. whisper_service/server overrides or uses it: read "

@@ -35,6 +35,8 @@ IN_WORDS = {
     "streamTranscription": "max_line_count needs max_line_width",
     "createWebhook": "a URL with a host and a port that are valid",
     "createTranscription": "a file that is a recording, and what the model knows",
+    "asr": "a file that is a recording, and what the model knows",
+    "detectLanguage": "a file that is a recording",
     "createTranslation": "a file that is a recording, and what the model knows",
 }
 REJECTIONS = ["400", "401", "403", "404", "405", "409", "410", "412", "413", "415", "429"]

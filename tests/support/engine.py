@@ -9,7 +9,9 @@ from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper.protocol import (
     CERTAIN,
     Answer,
+    DetectLanguage,
     FindSpeech,
+    LanguageDetected,
     Request,
     SpeechFound,
     Transcribed,
@@ -31,6 +33,8 @@ class FakeEngine:
         self.act = act
         self.calls: list[tuple[str, str]] = []
         self.searches = 0
+        self.detected: list[int] = []  # the samples of each detection
+        self.act_on_detection: Callable[[], Any] = lambda: None
         self.speech = CERTAIN  # the probability of speech in every frame
         self.act_on_search: Callable[[], Any] = lambda: None
 
@@ -49,6 +53,10 @@ class FakeEngine:
             self.searches += 1
             self.act_on_search()
             return SpeechFound([self.speech] * ((length - LEAD) // FRAME_SAMPLES))
+        if isinstance(request, DetectLanguage):
+            self.detected.append(length)
+            self.act_on_detection()
+            return LanguageDetected("cy", 0.75)
         self.calls.append((model.name, request.language))
         self.act()
         heard = "en" if request.language == "auto" else request.language

@@ -1,5 +1,7 @@
 """An engine's process that returns "Hello world." for everything, after FAKE_SECONDS.
 
+It takes every language for Welsh, after FAKE_DETECTION_SECONDS.
+
 It fails on recordings of certain lengths.
 """
 
@@ -18,7 +20,9 @@ from whisper_service.whisper import protocol
 from whisper_service.whisper.protocol import (
     CERTAIN,
     Answer,
+    DetectLanguage,
     FindSpeech,
+    LanguageDetected,
     Message,
     Ready,
     Request,
@@ -53,6 +57,9 @@ def answer(request: Request) -> Answer:
     length = len(request.samples) // 2
     if isinstance(request, FindSpeech):
         return SpeechFound([CERTAIN] * ((length - LEAD) // FRAME_SAMPLES))
+    if isinstance(request, DetectLanguage):
+        time.sleep(float(os.environ.get("FAKE_DETECTION_SECONDS", "0")))
+        return LanguageDetected("cy", 0.75)
     POISONS.get(length, lambda: None)()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
     language = "en" if request.language == "auto" else request.language

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import requests
 
@@ -35,7 +35,12 @@ def measured() -> dict[str, str]:
 
 
 def launch(
-    storage: Path, models: Path, *, program: Sequence[str] = PROGRAM, **environ: str
+    storage: Path,
+    models: Path,
+    *,
+    program: Sequence[str] = PROGRAM,
+    stderr: "int | IO[bytes]" = subprocess.DEVNULL,
+    **environ: str,
 ) -> "subprocess.Popen[str]":
     """Start `app.py` on a free port, as a user would, but with quick hashes of passwords."""
     variables = {
@@ -52,7 +57,7 @@ def launch(
         cwd=ROOT,
         env=variables,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
     )
 

@@ -116,7 +116,7 @@ def settings_in(folder: Path, models: Path) -> Config:
     return Config(
         server=config.ServerSettings(port=0),
         storage=config.StorageSettings(path=folder / "storage", max_upload_bytes=1024**2),
-        models=config.ModelsSettings(path=models),
+        models=config.ModelsSettings(path=models, default="ggml-tiny.en"),
         auth=config.AuthSettings(bcrypt_cost=4),
     )
 

@@ -84,13 +84,16 @@ ROUTES = {
     "GET /v1/models/{model}": (401, 200, 200, 200, 200),
     "POST /v1/audio/transcriptions": (401, 400, 400, 400, 400),  # without a file
     "POST /v1/audio/translations": (401, 400, 400, 400, 400),
+    "POST /asr": (401, 400, 400, 400, 400),
+    "POST /detect-language": (401, 400, 400, 400, 400),
     "GET /metrics": (200, 200, 200, 200, 200),
     "GET /openapi.json": (200, 200, 200, 200, 200),
     "GET /docs": (308, 308, 308, 308, 308),
     "GET /docs/": (200, 200, 200, 200, 200),
     "GET /docs/{asset}": (200, 200, 200, 200, 200),
 }
-ELSEWHERE = ("/v1/", "/metrics", "/openapi.json", "/docs")  # and not below /api/v1
+# Not below /api/v1.
+ELSEWHERE = ("/v1/", "/asr", "/detect-language", "/metrics", "/openapi.json", "/docs")
 BODIES = {
     "POST /user/register": {"username": "newcomer", "password": PASSWORD},
     "POST /user/login": {"username": "ann", "password": PASSWORD},

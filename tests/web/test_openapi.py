@@ -20,7 +20,8 @@ from whisper_service import billing
 from whisper_service.accounts import passwords, users
 from whisper_service.files import filenames
 from whisper_service.transcripts import formats
-from whisper_service.web import admin, params, transcriptions
+from whisper_service.web import admin, asr, params, transcriptions
+from whisper_service.web.asr import query
 from whisper_service.web.openai import form
 from whisper_service.webhooks import delivery, outbox, urls
 from whisper_service.whisper import languages, options
@@ -115,6 +116,17 @@ def test_a_transcription_has_the_limits_and_types_of_the_code(document: JSON) ->
     assert maximum["wait"] == transcriptions.MAX_WAIT
     types = {shown.content_type for shown in formats.FORMATS.values()}
     assert operation["responses"]["200"]["content"].keys() == types
+
+
+def test_asr_has_the_choices_of_the_code(document: JSON) -> None:
+    paths = inlined(document)["paths"]
+    schemas = {each["name"]: each["schema"] for each in paths["/asr"]["post"]["parameters"]}
+    assert tuple(schemas["output"]["enum"]) == query.OUTPUTS
+    assert tuple(schemas["task"]["enum"]) == query.TASKS
+    assert (schemas["output"]["default"], schemas["task"]["default"]) == ("txt", "transcribe")
+    for path in asr.PATHS:
+        below = [server["url"] for server in paths[path]["post"]["servers"]]
+        assert below == ["/", f"{asr.KEY_PATH}/{{api_key}}"]
 
 
 def sentences(document: JSON) -> set[str]:

@@ -37,7 +37,7 @@ def store(user: User, incoming: IncomingFile, filename: str, storage: Storage) -
     whose conversion failed before is tried again. Raises RejectedFile, or Unauthenticated when the
     account was deleted.
     """
-    _reject_bad_size(incoming)
+    reject_bad_size(incoming)
     incoming.close()
     known = _find_same(user, incoming.hash)
     if known and known.status != "failed":
@@ -46,7 +46,8 @@ def store(user: User, incoming: IncomingFile, filename: str, storage: Storage) -
     return _keep(user, incoming, filename, probed, storage)
 
 
-def _reject_bad_size(incoming: IncomingFile) -> None:
+def reject_bad_size(incoming: IncomingFile) -> None:
+    """Raise RejectedFile for an upload that is empty, or larger than it may be."""
     if incoming.size == 0:
         raise RejectedFile("empty_file", "The file is empty")
     if incoming.too_large:

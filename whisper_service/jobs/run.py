@@ -27,7 +27,8 @@ from whisper_service.whisper.vad import LEAD
 
 NO_OPTIONS = Options()
 # Speech is searched for in blocks of a minute, short enough for two engines to share.
-BLOCK_SAMPLES = 2048 * FRAME_SAMPLES
+BLOCK_FRAMES = 2048
+BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES
 # The last tasks for each engine, of which the longest come first, so that engines end together.
 LAST_TASKS = 2
 
@@ -152,7 +153,7 @@ class Run:
         self._under_way -= 1
         if isinstance(answer, SpeechFound):
             self._found[task.chunk] = bytes(answer.probabilities)
-        else:
+        elif isinstance(answer, Transcribed):
             self._keep(task.chunk, answer)
 
     def progress(self) -> Progress:

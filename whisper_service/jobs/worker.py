@@ -9,6 +9,7 @@ from whisper_service.files.storage import Storage
 from whisper_service.files.turns import Turns
 from whisper_service.jobs import queue
 from whisper_service.jobs.changes import ChangeNotifier
+from whisper_service.jobs.language_detector import LanguageDetector
 from whisper_service.jobs.runner import JobRunner
 from whisper_service.jobs.speech_search import SpeechSearch
 from whisper_service.jobs.threads import WorkerThreads
@@ -30,7 +31,9 @@ class Worker:
         self.runner = JobRunner(config, storage, len(self.engines), self._threads, self.changes)
         self.progress = self.runner.progress
         scheduler = self.runner.scheduler
-        self._speech = SpeechSearch(storage, scheduler.is_idle, self._threads.heartbeat)
+        is_idle, heartbeat = scheduler.is_idle, self._threads.heartbeat
+        self.languages = LanguageDetector(config.worker, storage, is_idle, heartbeat)
+        self._speech = SpeechSearch(storage, is_idle, heartbeat)
 
     def start(self) -> None:
         for step in (
@@ -98,11 +101,16 @@ class Worker:
         return found
 
     def transcribe_once(self, engine: Engine, number: int = 0) -> bool:
-        """Do one task of a transcription, if any waits. Return whether there was one.
+        """Do one task of a transcription, if any waits. Return whether there was anything to do.
 
-        Without one, search a new file for speech.
+        The first engine, which may hold any model, detects a language before it. Without either,
+        search a new file for speech.
         """
-        return self.runner.transcribe_once(engine, number) or self._speech.search_once(engine)
+        detected = number == 0 and self.languages.detect_once(engine)
+        if detected:
+            self.changes.notify()
+        transcribed = self.runner.transcribe_once(engine, number)
+        return detected or transcribed or self._speech.search_once(engine)
 
     def _extract(self, *, only_short: bool) -> bool:
         seconds, heartbeat = self._config.media.max_duration_seconds, self._threads.heartbeat
@@ -113,6 +121,7 @@ class Worker:
             return False
         self._speech.add(file.uuid)
         self.wake()
+        self.changes.notify()
         return True
 
     def _unload_idle(self, engine: Engine, idle_seconds: float) -> None:

@@ -28,6 +28,7 @@ def pool_sizes(threads: int) -> Mapping[str, PoolSize]:
         Pool.REGISTRATION: PoolSize(hashes, hashes - 1),
         Pool.CREDENTIALS: PoolSize(hashes, hashes - 1),
         Pool.SPEECH: PoolSize(waits, waits // 2),
+        Pool.LANGUAGE: PoolSize(waits, waits // 2),
     }
 
 

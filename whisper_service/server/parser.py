@@ -13,6 +13,7 @@ from typing import Any
 from waitress.parser import HTTPRequestParser
 
 from whisper_service.errors import InvalidRequest, ServiceError, StorageFull, TooLarge
+from whisper_service.server import key_path
 from whisper_service.web.errors import render_error
 from whisper_service.web.route_options import Body, BodyReceiver, RequestHead
 
@@ -36,7 +37,11 @@ class ErrorResponse:
     def to_response(self, _ident: str | None) -> tuple[str, list[tuple[str, str]], bytes]:
         error = self._error
         content_type, text = render_error(self._path, error)
-        headers = [("Content-Type", content_type), ("X-Content-Type-Options", "nosniff")]
+        headers = [
+            ("Content-Type", content_type),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Cache-Control", "no-store"),  # its URL may have a key in it
+        ]
         if error.retry_after:
             headers.append(("Retry-After", str(error.retry_after)))
         headers += error.headers.items()
@@ -72,6 +77,8 @@ class RequestParser(HTTPRequestParser):
     error: Any
     command: Any = ""
     path: Any = ""
+    request_uri: Any
+    first_line: Any
 
     def __init__(
         self,
@@ -94,6 +101,16 @@ class RequestParser(HTTPRequestParser):
         except ValueError:  # an invalid number or IPv6 address in the request line
             self.reject(InvalidRequest("Bad Request"))
         return len(data) if self.error is not None else consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the head, of which no path with a key in it is left, even if it is invalid."""
+        try:
+            super().parse_header(header_plus)
+        finally:
+            self.first_line = b""  # is not used
+            path = key_path.move_to_header(self.path, self.headers)
+            if path != self.path:
+                self.path = self.request_uri = path
 
     def reject(self, error: ServiceError) -> None:
         """Complete the request with an error as its response, whatever is still to come."""

@@ -10,6 +10,7 @@ from whisper_service.db import database
 from whisper_service.web import (
     admin,
     api_keys,
+    asr,
     auth,
     corrections,
     cors,
@@ -53,6 +54,7 @@ BLUEPRINTS: tuple[Registration, ...] = (
     (search.private, PREFIX, auth.user),
     (admin.private, PREFIX, auth.admin),
     (openai.private, OPENAI_PREFIX, auth.user),
+    (asr.private, "", auth.user),
     (metrics.public, "", auth.anyone),
     (docs.public, "", auth.anyone),
     (docs.page, docs.PAGE, auth.anyone),

@@ -27,6 +27,7 @@ class Pool(StrEnum):
     REGISTRATION = "registration"  # hashes a password: a quarter of a second on one core
     CREDENTIALS = "credentials"  # checks a password, which takes as long
     SPEECH = "speech"  # waits until a transcription has ended
+    LANGUAGE = "language"  # waits until a language is detected, which takes seconds
 
 
 @dataclass(frozen=True)

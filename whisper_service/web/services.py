@@ -22,6 +22,7 @@ class Services:
         # A waiting request holds a thread. A client gets at most half of the places.
         threads, auth = config.server.threads, config.auth
         self.waiting = ConcurrencyLimit(threads // 2, threads // 4)
+        self.detections = ConcurrencyLimit(threads // 2, threads // 4)
         self.registrations = RateLimit(auth.registrations_per_address, "Too many registrations")
         self.failures_from_address = FailedLoginLimiter(auth.failures_per_address)
         self.failures_of_account_from_address = FailedLoginLimiter(auth.failures_per_account)

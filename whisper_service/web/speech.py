@@ -43,15 +43,16 @@ def store(part: Part) -> str:
     return str(file.uuid)
 
 
-def join(file_uuid: str, wanted: TranscriptionRequest) -> str:
+def join(file_uuid: str, wanted: TranscriptionRequest, *, assume_retry: bool = False) -> str:
     """Return the uuid of an equal transcription, or of a new one. The caller has to `leave` it.
 
     So a client that repeats a request after a lost connection doesn't pay twice: any request uses
-    an unfinished transcription, a repeated one a completed or abandoned one too.
+    an unfinished transcription, a repeated one a completed or abandoned one too. Clients that don't
+    say that they repeat one need `assume_retry`.
     """
     open_requests = services().open_requests
     with open_requests.lock:
-        retried = request.headers.get(RETRY_HEADER, "0") != "0"
+        retried = assume_retry or request.headers.get(RETRY_HEADER, "0") != "0"
         found = orders.find_same(current_user(), file_uuid, wanted, completed=retried)
         row = found or _queue(file_uuid, wanted, retried=retried)
         open_requests.join(row.uuid, is_queued_by_it=found is None)

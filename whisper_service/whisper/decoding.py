@@ -11,7 +11,8 @@ from whisper_service.whisper import language_detection
 from whisper_service.whisper.binding import binding
 from whisper_service.whisper.language_detection import in_their_languages, likelier, likeliest
 from whisper_service.whisper.mel import log_mel
-from whisper_service.whisper.protocol import Transcribe, Transcribed
+from whisper_service.whisper.options import Options
+from whisper_service.whisper.protocol import LanguageDetected, Transcribe, Transcribed
 from whisper_service.whisper.segments import needs_words, read_segments
 from whisper_service.whisper.vad import Array
 
@@ -67,6 +68,19 @@ def transcribe(context: Any, audio: Array, decode: Transcribe) -> Transcribed:  
             segments = likelier(segments, decode_in(likely, 0, seconds))
     segments = in_their_languages(segments, detect, decode_in)
     return Transcribed(segments[0].language if segments else language, segments)
+
+
+def detect_language(context: Any, audio: Array, threads: int) -> LanguageDetected:  # noqa: ANN401
+    """Return the language of up to 30 seconds of speech; English with a model that knows no other.
+
+    Raises ServiceError when whisper.cpp fails.
+    """
+    if not binding.whisper_is_multilingual(context):
+        return LanguageDetected("en", 1.0)
+    _encode(context, audio, Transcribe(b"", [], "auto", None, threads, 1, Options()))
+    found = language_detection.probabilities(context, threads)
+    language = likeliest(found, "")
+    return LanguageDetected(language, found[language])
 
 
 def _decode(context: Any, audio: Array, decode: Transcribe) -> list[Segment]:  # noqa: ANN401
@@ -136,6 +150,16 @@ def _once() -> Callable[..., bool]:
 
 
 def _detect_language(context: Any, audio: Array, decode: Transcribe) -> str:  # noqa: ANN401
+    _encode(context, audio, decode)
+    if decode.options.languages:
+        found = language_detection.probabilities(context, decode.threads)
+        return likeliest(found, decode.options.languages)
+    language: str = binding.whisper_lang_str(binding.whisper_full_lang_id(context))
+    return language
+
+
+def _encode(context: Any, audio: Array, decode: Transcribe) -> None:  # noqa: ANN401
+    """Encode samples, and let whisper.cpp detect their language."""
     parameters = _parameters(audio, replace(decode, language="en"))
     # audio_ctx takes effect when a run begins, and only then. This run begins and is aborted before
     # the encoder does anything: without it, detection would process 30 seconds.
@@ -144,11 +168,6 @@ def _detect_language(context: Any, audio: Array, decode: Transcribe) -> str:  # 
     parameters = _parameters(audio, decode)
     parameters.detect_language = True
     _run(context, parameters, audio)
-    if decode.options.languages:
-        found = language_detection.probabilities(context, decode.threads)
-        return likeliest(found, decode.options.languages)
-    language: str = binding.whisper_lang_str(binding.whisper_full_lang_id(context))
-    return language
 
 
 def _run(context: Any, parameters: Any, audio: Array) -> None:  # noqa: ANN401

@@ -25,6 +25,7 @@ from whisper_service.whisper.binding import address, binding
 from whisper_service.whisper.protocol import (
     CERTAIN,
     Answer,
+    DetectLanguage,
     Failed,
     FindSpeech,
     Message,
@@ -85,6 +86,8 @@ def _answer(context: Any, request: Request) -> Answer:  # noqa: ANN401
         found = vad.probabilities(audio)
         return SpeechFound([round(CERTAIN * float(value)) for value in found])
     audio = np.pad(audio, (0, max(0, MIN_SAMPLES - audio.size)))
+    if isinstance(request, DetectLanguage):
+        return decoding.detect_language(context, audio, request.threads)
     return decoding.transcribe(context, audio, request)
 
 

@@ -6,6 +6,7 @@ message is its length in four bytes, a line of JSON, and the samples if it has a
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -37,6 +38,14 @@ class Transcribe:
     threads: int
     beam_size: int
     options: Options
+
+
+@dataclass(frozen=True)
+class DetectLanguage:
+    """`samples` are s16le at 16 kHz: up to 30 seconds of speech."""
+
+    samples: bytes
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -72,15 +81,29 @@ class Transcribed:
 
 
 @dataclass(frozen=True)
+class LanguageDetected:
+    """`language` is an ISO 639-1 code, the likeliest; `probability` is from 0 to 1."""
+
+    language: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class Failed:
     """`error` is a sentence for the user."""
 
     error: str
 
 
-Request = FindSpeech | Transcribe
-Answer = SpeechFound | Transcribed
+Request = FindSpeech | Transcribe | DetectLanguage
+Answer = SpeechFound | Transcribed | LanguageDetected
 Message = Request | Answer | Ready | Failed
+
+# Those whose fields are decoded as they are.
+_KINDS: dict[str, Callable[..., Message]] = {
+    kind.__name__: kind
+    for kind in (FindSpeech, DetectLanguage, Ready, SpeechFound, LanguageDetected, Failed)
+}
 
 
 def to_bytes(message: Message) -> bytes:
@@ -95,18 +118,14 @@ def from_bytes(data: bytes) -> Message:
     head, _, samples = data.partition(b"\n")
     fields = json.loads(head)
     match fields.pop("message"):
-        case "FindSpeech":
-            return FindSpeech(samples)
+        case "FindSpeech" | "DetectLanguage" as name:
+            return _KINDS[name](samples=samples, **fields)
         case "Transcribe":
             return Transcribe(samples, **{**fields, "options": Options(**fields["options"])})
-        case "Ready":
-            return Ready()
-        case "SpeechFound":
-            return SpeechFound(**fields)
         case "Transcribed":
             return Transcribed.from_dict(fields)
-        case "Failed":
-            return Failed(**fields)
+        case other if other in _KINDS:
+            return _KINDS[other](**fields)
         case other:
             raise ValueError(f"There is no message {other!r}")
 
