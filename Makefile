@@ -1,6 +1,6 @@
 # Everything a user or developer does here. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run demo transcribe model native test coverage test-models test-native torture lint types format lock clean bench
+.PHONY: help run demo transcribe model native cluster cluster-certificates cluster-scheduler cluster-worker test coverage test-models test-native torture lint types format lock clean bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,6 +32,19 @@ model: $(VENV)/run ## get a model: make model NAME=ggml-large-v3
 
 native: $(VENV)/run ## build the faster engine now, which `make run` does in the background
 	@$(BIN)/python app.py native
+
+cluster: $(VENV)/cluster ## install what a cluster of machines needs; README.md says how to set one up
+
+cluster-certificates: $(VENV)/cluster ## make the folder of certificates that all its machines need
+	@$(BIN)/python -m whisper_service.cluster.certificates certificates
+
+cluster-scheduler: $(VENV)/cluster ## run its scheduler: make cluster-scheduler ADDRESS=tls://0.0.0.0:8786
+	@exec $(BIN)/python -m whisper_service.cluster.scheduler \
+	  "$(or $(ADDRESS),$(error Say where: make cluster-scheduler ADDRESS=tls://0.0.0.0:8786))"
+
+cluster-worker: $(VENV)/cluster ## let this machine work for it: make cluster-worker SCHEDULER=tls://host:8786
+	@exec $(BIN)/python -m whisper_service.cluster.worker $(if $(HOST),--host "$(HOST)") \
+	  "$(or $(SCHEDULER),$(error Say for whom: make cluster-worker SCHEDULER=tls://host:8786))"
 
 test: $(VENV)/test lint types ## run everything that decides whether the code is good
 	@$(BIN)/pytest -n auto --dist loadfile
@@ -74,6 +87,9 @@ lock: $(VENV)/test ## write the requirements files anew, with hashes
 	  --no-header --upgrade --group pyproject.toml:dev --output-file requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-header --upgrade --group pyproject.toml:native --output-file requirements-native.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --upgrade --constraint requirements.txt \
+	  --group pyproject.toml:cluster --output-file requirements-cluster.txt
 
 clean: ## remove what the other targets made, but no recording and no model
 	@rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -85,6 +101,10 @@ $(VENV)/run: requirements.txt
 	@echo "Installing the requirements into $(VENV), once"
 	@$(PYTHON) -m venv $(VENV) || { echo "error: Python has no venv here; on Debian: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/cluster: requirements-cluster.txt $(VENV)/run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-cluster.txt
 	@touch $@
 
 benchmarks/.venv/installed: benchmarks/requirements.txt

@@ -21,6 +21,7 @@ from whisper_service.config import EngineSettings
 from whisper_service.files import transcoding
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import Run
+from whisper_service.models import catalog
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.whisper.engine import Engine
 from whisper_service.whisper.native import library
@@ -64,7 +65,9 @@ def overhead(url: str, native: str, path: Path, folder: Path, pairs: int) -> Non
 def _engines_alone(engines: list[Engine], model: Path, recording: Recording) -> float:
     started = time.perf_counter()
     job = Job("", 0, TranscriptKey("", "", "", "en", ""), transcoding.count_samples(recording.path))
-    run, turn = Run(job, "en", 14, {}, len(engines)), threading.Condition()
+    known = catalog.find(model.parent, model.stem)
+    run, turn = Run(job, known, "en", 14, {}), threading.Condition()
+    run.engines = len(engines)
 
     def work(engine: Engine) -> None:
         while True:

@@ -17,12 +17,15 @@ LAYERS = (
     "billing credentials search_index",
     "files",
     "accounts jobs",
-    "web watch",
+    "web watch cluster",
     "webhooks",
     "server",
     "commands",
 )
 ROOMS = {
+    "distributed": {"cluster"},
+    "dask": {"cluster"},
+    "cryptography": {"cluster"},
     "flask": {"web", "webhooks"},
     "werkzeug": {"web"},
     "waitress": {"server"},

@@ -150,6 +150,17 @@ class WatchSettings:
 
 
 @dataclass(frozen=True)
+class ClusterSettings:
+    scheduler: str = ""
+    certificates: str = optional_path()
+    most_engines: int = integer(256, 1, 4096)
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.scheduler)
+
+
+@dataclass(frozen=True)
 class Config:
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
@@ -163,6 +174,12 @@ class Config:
     billing: BillingSettings = BillingSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
     watch: WatchSettings = WatchSettings()
+    cluster: ClusterSettings = ClusterSettings()
+
+    @property
+    def local_engines(self) -> int:
+        """The engines on this machine: by default one for each core, or none with a cluster."""
+        return 0 if self.cluster.enabled and not self.worker.jobs else self.worker.engines
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:

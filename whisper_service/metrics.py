@@ -19,6 +19,8 @@ _factors = Histogram(
     ["model"],
     buckets=FACTORS,
 )
+_again = Counter("whisper_tasks_again", "Tasks done again after their machine was lost")
+_sent = Counter("whisper_cluster_sent_bytes", "Bytes sent to other machines")
 
 
 def answered(method: str, route: str, status: int) -> None:
@@ -37,6 +39,16 @@ def transcribed(model: str, audio_seconds: float, seconds: float) -> None:
     """Record a completed transcription, and how long it ran."""
     _stages.labels("transcribe").observe(seconds)
     _factors.labels(model).observe(audio_seconds / seconds)
+
+
+def ran_again() -> None:
+    """Count a task that another engine does again."""
+    _again.inc()
+
+
+def sent_to_cluster(size: int) -> None:
+    """Count bytes that were sent to other machines."""
+    _sent.inc(size)
 
 
 def text(gauges: Mapping[str, float]) -> bytes:

@@ -184,6 +184,7 @@ def test_other_signals_leave_nothing_either(
     number: int, models: dict[str, str], folder: Path, temporary: Path
 ) -> None:
     command = [sys.executable, str(ROOT / "app.py"), "transcribe", str(folder / "talk.wav")]
+    signal.signal(number, signal.SIG_DFL)  # nohup would have it ignored, by children as well
     process = subprocess.Popen(command, env={**os.environ, **models})
     until(lambda: list(temporary.glob("*/files/*")))
     for _ in range(3):

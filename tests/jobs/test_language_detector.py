@@ -38,7 +38,7 @@ def add(service: Service, file: File) -> Detection:
 
 
 def detect(service: Service) -> bool:
-    return service.worker.languages.detect_once(service.engine)
+    return service.worker.languages.detect_once(service.engine, service.worker._slots[0])
 
 
 @pytest.fixture

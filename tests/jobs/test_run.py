@@ -13,6 +13,7 @@ from tests.support.engine import segment
 from whisper_service.audio import FRAME_SAMPLES, FRAMES_PER_SECOND, SAMPLE_RATE
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, TRANSCRIBE, Run, Task
+from whisper_service.models.catalog import ModelFile
 from whisper_service.transcript_key import TranscriptKey
 from whisper_service.transcripts.transcript import Word
 from whisper_service.whisper import protocol
@@ -31,6 +32,7 @@ from whisper_service.whisper.protocol import (
 from whisper_service.whisper.vad import LEAD
 
 SAMPLES = 100 * 16_000
+MODEL = ModelFile("model", Path("model.bin"), 1, "1", is_english_only=False)
 BLOCKS = 2
 # speech from 10 to 20 s and from 50 to 62 s
 SPEECH = [CERTAIN if 310 <= frame < 620 or 1550 <= frame < 1920 else 0 for frame in range(3125)]
@@ -43,7 +45,9 @@ def make(
     probabilities: bytes | None = None,
 ) -> Run:
     job = Job("claim", 1, TranscriptKey("file", "model", "1", language, ""), SAMPLES)
-    return Run(job, language, chunk_seconds, saved or {}, 2, probabilities)
+    run = Run(job, MODEL, language, chunk_seconds, saved or {}, probabilities)
+    run.engines = 2
+    return run
 
 
 def find_speech(run: Run) -> None:

@@ -14,9 +14,9 @@ from tests.support.models import TINY
 from tests.support.service import Service
 from whisper_service import ids
 from whisper_service.audio import FRAME_SAMPLES, seconds_of
-from whisper_service.config import ModelsSettings
+from whisper_service.config import ModelsSettings, WorkerSettings
 from whisper_service.db import write_transaction
-from whisper_service.jobs import queue
+from whisper_service.jobs import queue, slots
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
 from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
 from whisper_service.models import ggml
@@ -26,6 +26,7 @@ from whisper_service.whisper.protocol import CERTAIN, SpeechFound, Transcribed
 
 HOUR = 3600 * 16_000
 CLIP = 10 * 16_000
+HERE = slots.local(WorkerSettings(), 2)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def scheduler(service: Service) -> Scheduler:
     for name in ("ann", "bob"):
         service.register(name)
     User.update(token_balance=10**9).execute()
-    return Scheduler(service.settings, service.storage, 2)
+    return Scheduler(service.settings, service.storage, HERE)
 
 
 def enqueue(username: str, samples: int, model: str = "ggml-tiny.en") -> str:
@@ -57,7 +58,7 @@ def serve(scheduler: Scheduler, tasks: int) -> list[str]:
     """Do so many tasks, one at a time; list whose files they were of."""
     files = []
     for _ in range(tasks):
-        assignment = scheduler.next_task(0)
+        assignment = scheduler.next_task(HERE[0])
         if assignment is None:
             break
         complete(scheduler, assignment)
@@ -67,10 +68,10 @@ def serve(scheduler: Scheduler, tasks: int) -> list[str]:
 
 def complete(scheduler: Scheduler, assignment: Assignment) -> None:
     """Answer a task: speech all along, and no words in it."""
-    run, task = assignment.run, assignment.task
+    task = assignment.task
     frames = -(-(task.chunk.stop - task.chunk.start) // FRAME_SAMPLES)
     found, nothing = SpeechFound([CERTAIN] * frames), Transcribed("en", [])
-    scheduler.complete_task(run, task, found if task.do == FIND_SPEECH else nothing)
+    scheduler.complete_task(assignment, found if task.do == FIND_SPEECH else nothing)
 
 
 def test_a_status_does_not_wait_for_a_plan(
@@ -131,11 +132,11 @@ def test_long_ones_of_a_user_go_one_after_the_other(scheduler: Scheduler) -> Non
 
 def test_the_cores_are_shared_by_what_can_run(scheduler: Scheduler) -> None:
     enqueue("ann", CLIP)
-    taken = scheduler.next_task(0)
+    taken = scheduler.next_task(HERE[0])
     assert taken
     assert taken.sharing == 1
     enqueue("bob", HOUR)
-    other = scheduler.next_task(0)
+    other = scheduler.next_task(HERE[0])
     assert other
     assert other.sharing == 2
 
@@ -148,37 +149,36 @@ def test_a_large_model_is_left_to_the_first_engine(service: Service, tmp_path: P
         ggml.write_header(file, TINY)
         file.truncate(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)  # a hole
     settings = replace(service.settings, models=ModelsSettings(path=models))
-    scheduler = Scheduler(settings, service.storage, 2)
+    scheduler = Scheduler(settings, service.storage, HERE)
     for _ in range(3):
         enqueue("ann", CLIP, model="ggml-large")
     for _ in range(3):
-        assert scheduler.next_task(1) is None
+        assert scheduler.next_task(HERE[1]) is None
     assert statuses() == ["processing", "pending", "pending"]
-    taken = scheduler.next_task(0)
+    taken = scheduler.next_task(HERE[0])
     assert taken
     assert taken.sharing == 1
-    assert scheduler.next_task(0) is not None
+    assert scheduler.next_task(HERE[0]) is not None
 
 
 def test_a_dropped_run_is_dropped_once(scheduler: Scheduler) -> None:
     enqueue("ann", HOUR)
-    first, second = scheduler.next_task(0), scheduler.next_task(0)
+    first, second = scheduler.next_task(HERE[0]), scheduler.next_task(HERE[0])
     assert first
     assert second
-    run = first.run
-    assert scheduler.abort_run(run) is True
-    assert scheduler.abort_run(run) is False
-    assert scheduler.next_task(0) is None
+    assert scheduler.abort_run(first) is True
+    assert scheduler.abort_run(second) is False
+    assert scheduler.next_task(HERE[0]) is None
 
 
 def test_a_job_that_cannot_start_does_not_hold_up_the_next(scheduler: Scheduler) -> None:
     first = enqueue("ann", CLIP, model="missing")
     second = enqueue("ann", CLIP)
     with pytest.raises(NotStarted) as failure:
-        scheduler.next_task(0)
+        scheduler.next_task(HERE[0])
     assert failure.value.job.key.file_uuid == first
     assert str(failure.value.error) == "Model not found: missing"
-    taken = scheduler.next_task(0)
+    taken = scheduler.next_task(HERE[0])
     assert taken
     assert taken.run.job.key.file_uuid == second
 
@@ -191,12 +191,12 @@ def test_nobody_who_waits_falls_behind_by_more_than_two_tasks(
     service: Service, scheduler: Scheduler, lengths: list[list[int]]
 ) -> None:
     Transcription.delete().execute()
-    scheduler = Scheduler(service.settings, service.storage, 2)
+    scheduler = Scheduler(service.settings, service.storage, HERE)
     for name, seconds in zip(("ann", "bob"), lengths, strict=True):
         for length in seconds:
             enqueue(name, length * 16_000)
     served = {user.id: 0.0 for user in User.select()}
-    while assignment := scheduler.next_task(0):
+    while assignment := scheduler.next_task(HERE[0]):
         served[assignment.run.job.user_id] += assignment.task.seconds
         complete(scheduler, assignment)
         busy = {run.job.user_id for run in scheduler._runs} | set(queue.waiting())

@@ -119,7 +119,7 @@ def test_an_answer_that_makes_no_transcript_fails_the_job(service: Service) -> N
     service.transcribe(Confused())
     assert ann.get(f"/transcribe/{uuid}")["error"] == "Internal error"
     assert balance() == 1000
-    assert service.worker.runner.scheduler._busy == 0
+    assert service.worker.runner.scheduler._busy.total() == 0
 
 
 def test_a_recording_that_kills_the_engine_fails_after_three_tries(service: Service) -> None:

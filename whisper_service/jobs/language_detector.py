@@ -1,7 +1,7 @@
 """The language of a recording, for requests that wait for it.
 
-One engine detects languages, between two chunks of what it transcribes: one detection, one chunk.
-Users take turns.
+One engine at a time detects languages, between two chunks of what it transcribes: one detection,
+one chunk. Users take turns.
 """
 
 import logging
@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whisper_service.audio import FRAMES_PER_SECOND, SAMPLE_RATE
-from whisper_service.config import WorkerSettings
 from whisper_service.errors import Cancelled, InvalidRequest, NotFound, ServiceError, Unavailable
 from whisper_service.files import speech_probabilities
 from whisper_service.files.quota import BYTES_PER_SAMPLE
 from whisper_service.files.storage import Storage
 from whisper_service.jobs.run import BLOCK_FRAMES, find_speech, read_samples, speech_blocks
 from whisper_service.jobs.runner import TASK_SECONDS, TASK_SECONDS_PER_SECOND
+from whisper_service.jobs.slots import Slot
 from whisper_service.jobs.speech_search import BLOCK_SECONDS
 from whisper_service.models.catalog import ModelFile
 from whisper_service.whisper.chunking import SPEECH, plan
-from whisper_service.whisper.engine import Engine, EngineCrashed
+from whisper_service.whisper.engine import Engine, EngineCrashed, EngineLost
 from whisper_service.whisper.protocol import CERTAIN, DetectLanguage, LanguageDetected, SpeechFound
 
 # The blocks of a minute that are searched for speech, and how much of it Whisper gets: its window.
@@ -59,16 +59,15 @@ class LanguageDetector:
 
     def __init__(
         self,
-        settings: WorkerSettings,
         storage: Storage,
         is_idle: Callable[[], bool],
         is_running: Callable[[], bool],
     ) -> None:
-        self._settings = settings
         self._storage = storage
         self._is_idle, self._is_running = is_idle, is_running
         self._waiting: dict[int, deque[Detection]] = {}  # by user, in the order of turns
         self._lock = threading.Lock()
+        self._detecting = threading.Lock()
 
     def add(self, detection: Detection) -> None:
         with self._lock:
@@ -84,21 +83,33 @@ class LanguageDetector:
                 if not theirs:
                     del self._waiting[detection.user_id]
 
-    def detect_once(self, engine: Engine) -> bool:
-        """Do the next detection. Return whether there was one."""
-        detection = self._next()
-        if detection is None:
+    def detect_once(self, engine: Engine, slot: Slot) -> bool:
+        """Do the next detection if the engine of a slot can. Return whether it did one."""
+        if not self._detecting.acquire(blocking=False):
             return False
         try:
-            detection.result.set_result(self._detect(engine, detection))
+            detection = self._next(slot)
+            if detection:
+                self._answer(engine, slot, detection)
+            return detection is not None
+        finally:
+            self._detecting.release()
+
+    def models(self) -> set[ModelFile]:
+        """Return the models that the detections need which wait."""
+        with self._lock:
+            return {each.model for theirs in self._waiting.values() for each in theirs}
+
+    def _answer(self, engine: Engine, slot: Slot, detection: Detection) -> None:
+        try:
+            detection.result.set_result(self._detect(engine, slot, detection))
         except Exception as error:  # noqa: BLE001 - the request that waits reports it
             detection.result.set_exception(_reported(error))
-        return True
 
-    def _next(self) -> Detection | None:
+    def _next(self, slot: Slot) -> Detection | None:
         with self._lock:
             user = next(iter(self._waiting), None)
-            if user is None:
+            if user is None or not slot.can_run(self._waiting[user][0].model):
                 return None
             theirs = self._waiting.pop(user)
             detection = theirs.popleft()
@@ -106,15 +117,15 @@ class LanguageDetector:
                 self._waiting[user] = theirs  # the last turn
             return detection
 
-    def _detect(self, engine: Engine, detection: Detection) -> LanguageDetected | None:
+    def _detect(self, engine: Engine, slot: Slot, detection: Detection) -> LanguageDetected | None:
         wav = self._storage.speech(detection.file_uuid)
         found = self._find_speech(engine, detection, wav)
         speech = _read_speech(wav, found, detection.samples)
         if not speech:
             return None
         self._check(detection)
-        sharing = 1 if self._is_idle() else self._settings.engines
-        request = DetectLanguage(speech, self._settings.threads_for(sharing))
+        sharing = 1 if self._is_idle() else slot.machine.engines
+        request = DetectLanguage(speech, slot.machine.threads_for(sharing))
         answer = engine.ask(detection.model.path, request, DETECT_SECONDS, self._is_running)
         assert isinstance(answer, LanguageDetected)
         return answer
@@ -163,7 +174,7 @@ def _reported(error: Exception) -> ServiceError:
     """Return what a failed detection's client is told."""
     if isinstance(error, Cancelled):
         return Unavailable("The detection of the language was interrupted. Please try again")
-    if isinstance(error, EngineCrashed):
+    if isinstance(error, EngineCrashed | EngineLost):
         logger.warning("The detection of a language: %s", error)
         return Unavailable("The detection of the language failed. Please try again")
     if isinstance(error, FileNotFoundError):

@@ -2,7 +2,7 @@
 
 import time
 import wave
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from whisper_service.audio import FRAME_SAMPLES, seconds_of
 from whisper_service.jobs.job import Job
+from whisper_service.models.catalog import ModelFile
 from whisper_service.transcripts.transcript import Segment, Transcript, Word, tidy
 from whisper_service.whisper.chunking import Chunk, plan
 from whisper_service.whisper.options import Options
@@ -88,23 +89,24 @@ TRANSCRIBE = "transcribe"
 class Run:
     """First speech is searched for, then the chunks with speech are transcribed, in any order.
 
-    With the `probabilities` of all frames, that search is done already. The first `engines` of all
-    engines may share the run. Not safe for threads: the scheduler that holds the runs has a lock.
+    With the `probabilities` of all frames, that search is done already. So many `engines` may
+    share the run. Not safe for threads: the scheduler that holds the runs has a lock.
     """
 
     def __init__(
         self,
         job: Job,
+        model: ModelFile,
         language: str,
         chunk_seconds: float,
         saved: Mapping[Chunk, Transcribed],
-        engines: int,
         probabilities: bytes | None = None,
     ) -> None:
         self.job = job
+        self.model = model
         self.language = language  # asked for
         self.options = Options.from_text(job.key.options)
-        self.engines = engines
+        self.engines = 1
         self._chunk_seconds = chunk_seconds
         self._saved = saved
         self._found: dict[Chunk, bytes] = {}
@@ -116,6 +118,7 @@ class Run:
             self._found[Chunk(0, job.samples)] = probabilities
         self._waiting: list[Task] = []
         self._under_way = 0
+        self._lost: Counter[Chunk] = Counter()
         self._is_planned = False
         self._planned: list[Chunk] = []
         self.speech_samples = 0  # of all chunks with their pauses, once they are planned
@@ -155,6 +158,13 @@ class Run:
             self._found[task.chunk] = bytes(answer.probabilities)
         elif isinstance(answer, Transcribed):
             self._keep(task.chunk, answer)
+
+    def take_back(self, task: Task) -> int:
+        """Make a task ready again whose engine was lost. Return how often that happened to it."""
+        self._under_way -= 1
+        self._ready.appendleft(task)
+        self._lost[task.chunk] += 1
+        return self._lost[task.chunk]
 
     def progress(self) -> Progress:
         return Progress(self.share, self._text)

@@ -1,6 +1,7 @@
 """Does the tasks of jobs with an engine, and ends each job in the way that its outcome asks for."""
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 
 from whisper_service import db, metrics
@@ -14,25 +15,28 @@ from whisper_service.jobs.job import Job
 from whisper_service.jobs.progress import ProgressEstimator
 from whisper_service.jobs.run import Run
 from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
+from whisper_service.jobs.slots import Slot
 from whisper_service.jobs.threads import WorkerThreads
 from whisper_service.models import catalog
-from whisper_service.whisper.engine import Engine, EngineCrashed
+from whisper_service.whisper.engine import Engine, EngineCrashed, EngineLost
 from whisper_service.whisper.protocol import Answer, Transcribed
 
 # How long a task may take: large models on slow machines need some ten times its length.
 TASK_SECONDS, TASK_SECONDS_PER_SECOND = 120, 60
+# How many machines may be lost with one task before it counts as a crash of the engine.
+MAX_LOSSES = 5
 
 logger = logging.getLogger(__name__)
 
 
 class JobRunner:
-    """Runs jobs on `engines` engines. Safe for threads, one of which there is for each engine."""
+    """Runs jobs on the engines of slots. Safe for threads, of which each engine has one."""
 
     def __init__(
         self,
         config: Config,
         storage: Storage,
-        engines: int,
+        slots: Iterable[Slot],
         threads: WorkerThreads,
         changes: ChangeNotifier,
     ) -> None:
@@ -40,13 +44,13 @@ class JobRunner:
         self._storage = storage
         self._threads = threads
         self._changes = changes
-        self.scheduler = Scheduler(config, storage, engines)
+        self.scheduler = Scheduler(config, storage, slots)
         self.progress = ProgressEstimator(self.scheduler)
 
-    def transcribe_once(self, engine: Engine, number: int) -> bool:
-        """Do one task of a job with an engine, by its number. Return whether there was one."""
+    def transcribe_once(self, engine: Engine, slot: Slot) -> bool:
+        """Do one task of a job with the engine of a slot. Return whether there was one."""
         try:
-            assignment = self.scheduler.next_task(number)
+            assignment = self.scheduler.next_task(slot)
         except NotStarted as failure:
             self._end(failure.job, failure.error)
             self._changes.notify()
@@ -59,8 +63,10 @@ class JobRunner:
             self._threads.wake()
         try:
             is_complete = self._do(engine, assignment)
+        except EngineLost as loss:
+            self._try_elsewhere(assignment, loss)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the thread
-            if self.scheduler.abort_run(run):
+            if self.scheduler.abort_run(assignment):
                 self._end(run.job, error)
         else:
             self._continue(run, is_complete=is_complete)
@@ -74,18 +80,18 @@ class JobRunner:
 
     def _do(self, engine: Engine, assignment: Assignment) -> bool:
         """Do a task, and keep its result. Return whether its run is complete."""
-        run, task = assignment.run, assignment.task
+        run = assignment.run
         if not outcomes.is_wanted(run.job):  # engines ask only while they wait for an answer
             raise Cancelled
         answer = self._ask(engine, assignment)
         if isinstance(answer, Transcribed):
-            save = outcomes.save_checkpoint
-            self._threads.keep(partial(save, run.job, task.chunk, answer, run.speech_samples))
-        return self.scheduler.complete_task(run, task, answer)
+            save, chunk = outcomes.save_checkpoint, assignment.task.chunk
+            self._threads.keep(partial(save, run.job, chunk, answer, run.speech_samples))
+        return self.scheduler.complete_task(assignment, answer)
 
     def _ask(self, engine: Engine, assignment: Assignment) -> Answer:
         run, task = assignment.run, assignment.task
-        threads = self._config.worker.threads_for(assignment.sharing)
+        threads = assignment.slot.machine.threads_for(assignment.sharing)
         model = catalog.find(self._config.models.path, run.job.key.model)
         wav, beam_size = self._storage.speech(run.job.key.file_uuid), self._config.decode.beam_size
         return engine.ask(
@@ -96,6 +102,16 @@ class JobRunner:
             # What crashed once may be the fault of the engine that was built here.
             is_prebuilt=run.job.attempts > 0,
         )
+
+    def _try_elsewhere(self, assignment: Assignment, loss: EngineLost) -> None:
+        """Give a task to another engine, unless it seems to be what loses them."""
+        run = assignment.run
+        logger.warning("Job %s: %s", run.job.claim, loss)
+        if self.scheduler.take_back(assignment) < MAX_LOSSES:
+            metrics.ran_again()
+            self._threads.wake()
+        elif self.scheduler.remove_run(run):
+            self._end(run.job, EngineCrashed(str(loss)))
 
     def _continue(self, run: Run, *, is_complete: bool) -> None:
         if is_complete:

@@ -1,6 +1,8 @@
 """Decides which task an engine gets next, so that nobody waits for another's long recording."""
 
 import threading
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from whisper_service.audio import seconds_of
@@ -11,7 +13,9 @@ from whisper_service.jobs import queue
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.queue import SHORT_SECONDS
 from whisper_service.jobs.run import Progress, Run, Task
+from whisper_service.jobs.slots import Machine, Slot
 from whisper_service.jobs.start import start
+from whisper_service.models.catalog import ModelFile
 from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.protocol import Answer
@@ -27,14 +31,15 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True)
 class Assignment:
-    """A task for an engine.
+    """A task for the engine of a slot.
 
-    `sharing` is how many engines share the cores meanwhile. `expected` is the language that the
-    run's other chunks are in; None if that is not known.
+    `sharing` is how many engines share the machine's cores meanwhile. `expected` is the language
+    that the run's other chunks are in; None if that is not known.
     """
 
     run: Run
     task: Task
+    slot: Slot
     sharing: int
     expected: str | None
 
@@ -57,18 +62,18 @@ class Scheduler:
     a time chooses, under a lock of its own.
     """
 
-    def __init__(self, config: Config, storage: Storage, engines: int) -> None:
+    def __init__(self, config: Config, storage: Storage, slots: Iterable[Slot]) -> None:
         self._config = config
         self._storage = storage
-        self._engines = engines
+        self._slots = set(slots)
         self._runs: list[Run] = []
         self._served: dict[int, float] = {}
-        self._busy = 0
+        self._busy: Counter[Machine] = Counter()
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
 
-    def next_task(self, engine: int) -> Assignment | None:
-        """Return a task for an engine, by its number; None when there is none.
+    def next_task(self, slot: Slot) -> Assignment | None:
+        """Return a task for the engine of a slot; None when there is none.
 
         Raises NotStarted for a job that was claimed and cannot run; the caller has to end it.
         """
@@ -77,19 +82,20 @@ class Scheduler:
             tried: set[_Claim] = set()
             while True:
                 with self._lock:
-                    choice = self._choose(engine, waiting, tried)
+                    choice = self._choose(slot, waiting, tried)
                     if isinstance(choice, Run):
-                        return self._assign(choice)
+                        return self._assign(choice, slot)
                 if choice is None:
                     return None
                 if not self._claim(choice):
                     tried.add(choice)
 
-    def complete_task(self, run: Run, task: Task, answer: Answer) -> bool:
+    def complete_task(self, assignment: Assignment, answer: Answer) -> bool:
         """Take the answer to a task. Return whether its run is complete, and removed."""
+        run = assignment.run
         with self._lock:
-            run.complete(task, answer)
-            self._busy -= 1
+            run.complete(assignment.task, answer)
+            self._release(assignment)
             needs_plan = run.needs_plan
         chunks = self._plan(run) if needs_plan else []
         with self._lock:
@@ -97,11 +103,39 @@ class Scheduler:
                 run.begin(chunks)
             return run.is_complete and self._remove(run)
 
-    def abort_run(self, run: Run) -> bool:
+    def take_back(self, assignment: Assignment) -> int:
+        """Let another engine do a task whose engine was lost. Return how often it has been lost."""
+        with self._lock:
+            self._release(assignment)
+            return assignment.run.take_back(assignment.task)
+
+    def abort_run(self, assignment: Assignment) -> bool:
         """Remove the run of a task that failed. Return whether it was there until now."""
         with self._lock:
-            self._busy -= 1
+            self._release(assignment)
+            return self._remove(assignment.run)
+
+    def remove_run(self, run: Run) -> bool:
+        """Remove a run. Return whether it was there until now."""
+        with self._lock:
             return self._remove(run)
+
+    def change_slots(self, *, added: Collection[Slot] = (), removed: Collection[Slot] = ()) -> None:
+        """Take note of slots that came or went, or of what they can run now."""
+        with self._lock:
+            self._slots = (self._slots | set(added)) - set(removed)
+            for run in self._runs:
+                run.engines = self._count(run.model)
+
+    def machines(self) -> dict[Machine, int]:
+        """Return how many engines are busy on each machine."""
+        with self._lock:
+            return {slot.machine: self._busy[slot.machine] for slot in self._slots}
+
+    def models(self) -> set[ModelFile]:
+        """Return the models that the runs need."""
+        with self._lock:
+            return {run.model for run in self._runs}
 
     def progress(self, claim: str) -> Progress | None:
         """Return how far the run of a claim has come; None when there is no such run."""
@@ -142,12 +176,22 @@ class Scheduler:
         speech_probabilities.keep(self._storage, file_uuid, run.probabilities())
         return run.plan()
 
-    def _assign(self, run: Run) -> Assignment:
-        task = run.next_task()
+    def _assign(self, run: Run, slot: Slot) -> Assignment:
+        task, machine = run.next_task(), slot.machine
         self._served[run.job.user_id] += task.seconds
-        self._busy += 1
+        self._busy[machine] += 1
         waiting = sum(other.ready for other in self._runs)
-        return Assignment(run, task, min(self._engines, self._busy + waiting), run.spoken)
+        sharing = min(machine.engines, self._busy[machine] + waiting)
+        return Assignment(run, task, slot, sharing, run.spoken)
+
+    def _release(self, assignment: Assignment) -> None:
+        machine = assignment.slot.machine
+        self._busy[machine] -= 1
+        if not self._busy[machine]:
+            del self._busy[machine]
+
+    def _count(self, model: ModelFile) -> int:
+        return sum(slot.can_run(model) for slot in self._slots)
 
     def _remove(self, run: Run) -> bool:
         if run not in self._runs:
@@ -155,13 +199,14 @@ class Scheduler:
         self._runs.remove(run)
         return True
 
-    def _choose(self, engine: int, waiting: set[int], tried: set[_Claim]) -> Run | _Claim | None:
+    def _choose(self, slot: Slot, waiting: set[int], tried: set[_Claim]) -> Run | _Claim | None:
         ready = [run for run in self._runs if run.ready]
-        mine = [run for run in ready if engine < run.engines]
-        if len(mine) < len(ready):
-            # A claimed run waits for another engine: first that, then the queue.
-            return next(iter(mine), None)
-        users = {run.job.user_id for run in ready} | waiting
+        mine = [run for run in ready if slot.can_run(run.model)]
+        for_others = len(ready) - len(mine) + sum(not run.engines for run in self._runs)
+        if for_others >= max(1, len(self._slots) // 2):
+            # Enough that is claimed waits for other engines: first that, then the queue.
+            waiting = set()
+        users = {run.job.user_id for run in mine} | waiting
         self._keep_count(users)
         for user in sorted(users, key=lambda user: self._served[user]):
             claims = [_Claim(user, only_short) for only_short in (True, False)]
@@ -180,10 +225,11 @@ class Scheduler:
         if job is None:
             return False
         try:
-            run = start(job, self._config, self._storage, self._engines)
+            run = start(job, self._config, self._storage)
         except Exception as error:
             raise NotStarted(job, error) from error
         with self._lock:
+            run.engines = self._count(run.model)
             self._runs.append(run)
         return True
 

@@ -1,7 +1,6 @@
 """Starting the run of a claimed job."""
 
 import logging
-import os
 
 from whisper_service.audio import seconds_of
 from whisper_service.config import Config
@@ -12,14 +11,10 @@ from whisper_service.jobs.job import Job
 from whisper_service.jobs.run import Run
 from whisper_service.models import catalog
 
-# Each engine holds a copy of its model, and half as much again to work with. The copies of one
-# model may fill half of the memory: large ones are left to fewer engines with more threads.
-MEMORY_SHARE = 3
-
 logger = logging.getLogger(__name__)
 
 
-def start(job: Job, config: Config, storage: Storage, engines: int) -> Run:
+def start(job: Job, config: Config, storage: Storage) -> Run:
     """Return the run of a job, which begins after what is saved of it already.
 
     Raises NotFound without the job's model.
@@ -28,16 +23,10 @@ def start(job: Job, config: Config, storage: Storage, engines: int) -> Run:
     model = catalog.find(config.models.path, job.key.model)
     language = "en" if model.is_english_only else job.key.language
     saved = checkpoints.saved(job.key)
-    engines = min(engines, max(1, _memory_bytes() // (MEMORY_SHARE * model.size)))
     known = speech_probabilities.load(storage, job.key.file_uuid, job.samples)
     seconds = config.decode.chunk_seconds
-    run = Run(job, language, seconds, saved, engines, known)
+    run = Run(job, model, language, seconds, saved, known)
     if run.needs_plan:
         run.begin(run.plan())
     # A run is completed after a task, so one without any searches for speech once more.
-    return Run(job, language, seconds, saved, engines) if run.is_complete else run
-
-
-def _memory_bytes() -> int:
-    """Return how much memory the machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Run(job, model, language, seconds, saved) if run.is_complete else run

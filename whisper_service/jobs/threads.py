@@ -21,19 +21,25 @@ class WorkerThreads:
 
     def __init__(self, number: int) -> None:
         self._pool = ThreadPoolExecutor(number, thread_name_prefix="worker")
-        self._loops: list[Future[None]] = []
+        self._loops: list[Future[bool]] = []  # each returns whether it ended as it was asked to
         self._heartbeats: dict[int, float] = {}
         self._wake_event = threading.Condition()
         self._wake_count = 0
         self._stopped = threading.Event()
 
-    def repeat(self, step: Callable[[], bool], on_idle: Callable[[float], None] | None) -> None:
-        """Repeat a step in a thread of its own until the end.
+    def repeat(
+        self,
+        step: Callable[[], bool],
+        on_idle: Callable[[float], None] | None = None,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Repeat a step in a thread of its own while it `goes_on`, at most until the end.
 
         The step returns whether it found anything to do. `on_idle` is called with the seconds
         since it last did.
         """
-        self._loops.append(self._pool.submit(self._loop, step, on_idle))
+        self._loops = [loop for loop in self._loops if not _has_ended(loop)]
+        self._loops.append(self._pool.submit(self._loop, step, on_idle, goes_on))
 
     def wake(self) -> None:
         """Wake the sleeping threads: there may be work."""
@@ -65,8 +71,8 @@ class WorkerThreads:
         """Raise Unavailable when a thread has ended or has no heartbeat any more."""
         oldest = time.monotonic() - MAX_SILENCE
         if (
-            any(loop.done() for loop in self._loops)
-            or min(self._heartbeats.values(), default=oldest) < oldest
+            any(loop.done() and not _has_ended(loop) for loop in self._loops)
+            or min(self._heartbeats.copy().values(), default=oldest) < oldest
         ):
             raise Unavailable("The worker is stuck")
 
@@ -77,9 +83,14 @@ class WorkerThreads:
     def join(self) -> None:
         self._pool.shutdown()
 
-    def _loop(self, step: Callable[[], bool], on_idle: Callable[[float], None] | None) -> None:
+    def _loop(
+        self,
+        step: Callable[[], bool],
+        on_idle: Callable[[float], None] | None,
+        goes_on: Callable[[], bool],
+    ) -> bool:
         self._heartbeats[threading.get_ident()] = last_found = time.monotonic()
-        while self.heartbeat():
+        while self.heartbeat() and goes_on():
             wake_count = self._wake_count
             if _succeeds(step):
                 last_found = time.monotonic()
@@ -87,11 +98,18 @@ class WorkerThreads:
             if on_idle:
                 on_idle(time.monotonic() - last_found)
             self._sleep(wake_count)
+        del self._heartbeats[threading.get_ident()]
+        return not goes_on()
 
     def _sleep(self, wake_count: int) -> None:
         """Sleep unless `wake` was called since `wake_count` was read."""
         with self._wake_event:
             self._wake_event.wait_for(lambda: self._wake_count != wake_count, POLL_INTERVAL)
+
+
+def _has_ended(loop: "Future[bool]") -> bool:
+    """Return whether a loop ended because it was not to go on."""
+    return loop.done() and not loop.exception() and loop.result()
 
 
 def _succeeds(step: Callable[[], bool]) -> bool:

@@ -1,5 +1,6 @@
 """The background work: three threads for uploads, one for what is quick, one for each engine."""
 
+from collections.abc import Callable
 from functools import partial
 
 from whisper_service.config import Config
@@ -7,10 +8,11 @@ from whisper_service.errors import Unavailable
 from whisper_service.files import conversions, expiry
 from whisper_service.files.storage import Storage
 from whisper_service.files.turns import Turns
-from whisper_service.jobs import queue
+from whisper_service.jobs import queue, slots
 from whisper_service.jobs.changes import ChangeNotifier
 from whisper_service.jobs.language_detector import LanguageDetector
 from whisper_service.jobs.runner import JobRunner
+from whisper_service.jobs.slots import Slot
 from whisper_service.jobs.speech_search import SpeechSearch
 from whisper_service.jobs.threads import WorkerThreads
 from whisper_service.whisper.engine import Engine
@@ -22,17 +24,18 @@ class Worker:
 
     def __init__(self, config: Config, storage: Storage) -> None:
         environment = partial(library.environment, config.engine)
-        self.engines = [Engine(environment) for _ in range(config.worker.engines)]
+        self.engines = [Engine(environment) for _ in range(config.local_engines)]
         self.changes = ChangeNotifier()
         self._config = config
         self._storage = storage
-        self._threads = WorkerThreads(4 + len(self.engines))
+        self._threads = WorkerThreads(4 + len(self.engines) + config.cluster.most_engines)
         self._extraction, self._encoding = Turns(), Turns()
-        self.runner = JobRunner(config, storage, len(self.engines), self._threads, self.changes)
+        self._slots = slots.local(config.worker, len(self.engines))
+        self.runner = JobRunner(config, storage, self._slots, self._threads, self.changes)
         self.progress = self.runner.progress
         scheduler = self.runner.scheduler
         is_idle, heartbeat = scheduler.is_idle, self._threads.heartbeat
-        self.languages = LanguageDetector(config.worker, storage, is_idle, heartbeat)
+        self.languages = LanguageDetector(storage, is_idle, heartbeat)
         self._speech = SpeechSearch(storage, is_idle, heartbeat)
 
     def start(self) -> None:
@@ -42,7 +45,7 @@ class Worker:
             self.encode_once,
             self.tidy_once,
         ):
-            self._threads.repeat(step, None)
+            self._threads.repeat(step)
         self.start_engines()
 
     def start_engines(self) -> None:
@@ -51,13 +54,19 @@ class Worker:
             transcribe = partial(self.transcribe_once, engine, number)
             self._threads.repeat(transcribe, partial(self._unload_idle, engine))
 
+    def add_engine(self, engine: Engine, slot: Slot, goes_on: Callable[[], bool]) -> None:
+        """Transcribe with one more engine while it `goes_on`. The caller adds its slot."""
+        self._threads.repeat(partial(self._transcribe_elsewhere, engine, slot), goes_on=goes_on)
+
     def wake(self) -> None:
         """Wake the threads that sleep: there may be work."""
         self._threads.wake()
 
     def check(self) -> None:
-        """Raise Unavailable when a thread is stuck or an engine takes too long."""
+        """Raise Unavailable when a thread is stuck, an engine takes too long, or there is none."""
         self._threads.check()
+        if not self.runner.scheduler.machines():
+            raise Unavailable("No engine is connected; transcriptions wait for one")
         if any(engine.is_late for engine in self.engines):
             raise Unavailable("An engine is stuck")
 
@@ -106,11 +115,21 @@ class Worker:
         The first engine, which may hold any model, detects a language before it. Without either,
         search a new file for speech.
         """
-        detected = number == 0 and self.languages.detect_once(engine)
+        slot = self._slots[number]
+        detected = number == 0 and self._detect_once(engine, slot)
+        transcribed = self.runner.transcribe_once(engine, slot)
+        return detected or transcribed or self._speech.search_once(engine)
+
+    def _transcribe_elsewhere(self, engine: Engine, slot: Slot) -> bool:
+        """Do one task with an engine elsewhere, which detects languages if none is here."""
+        detected = not self.engines and self._detect_once(engine, slot)
+        return self.runner.transcribe_once(engine, slot) or detected
+
+    def _detect_once(self, engine: Engine, slot: Slot) -> bool:
+        detected = self.languages.detect_once(engine, slot)
         if detected:
             self.changes.notify()
-        transcribed = self.runner.transcribe_once(engine, number)
-        return detected or transcribed or self._speech.search_once(engine)
+        return detected
 
     def _extract(self, *, only_short: bool) -> bool:
         seconds, heartbeat = self._config.media.max_duration_seconds, self._threads.heartbeat

@@ -39,7 +39,7 @@ DRAIN_SECONDS, IDLE_SECONDS = 20, 1
 NO_LIMIT = 2**62
 # Packages that are imported only while they are switched on. Each has `start`, which takes the
 # configuration, the storage and the worker and returns what stops it, and may have `BLUEPRINTS`.
-OPTIONAL_ROOMS = ("webhooks", "watch")
+OPTIONAL_ROOMS = ("webhooks", "watch", "cluster")
 
 logger = logging.getLogger(__name__)
 

@@ -35,6 +35,10 @@ class EngineCrashed(Exception):
     """The process died or hung. The same request may well succeed another time."""
 
 
+class EngineLost(Exception):
+    """The engine's machine cannot be reached any more. Another engine may do the same at once."""
+
+
 class _Child:
     """A process with one model, and the connection to it."""
 

@@ -1,0 +1,44 @@
+"""Where engines run: each slot of a machine is a place for one."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from whisper_service.config import WorkerSettings
+from whisper_service.models.catalog import ModelFile
+
+# Each engine holds a copy of its model, and half as much again to work with. The copies of one
+# model may fill half of the memory: large ones are left to fewer engines with more threads.
+MEMORY_SHARE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """`engines` that share cores and `memory` (in bytes). The `name` of this machine is ''.
+
+    `threads_for` returns the threads of an engine while so many are busy.
+    """
+
+    name: str
+    engines: int
+    memory: int
+    threads_for: Callable[[int], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """A machine's engines are numbered from 0."""
+
+    machine: Machine
+    number: int
+
+    def can_run(self, model: ModelFile) -> bool:
+        """Return whether an engine here can hold a model now; the first one can hold any."""
+        return self.number < max(1, self.machine.memory // (MEMORY_SHARE * model.size))
+
+
+def local(settings: WorkerSettings, engines: int) -> list[Slot]:
+    """Return the slots of this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    machine = Machine("", engines, memory, settings.threads_for)
+    return [Slot(machine, number) for number in range(engines)]
