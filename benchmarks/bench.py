@@ -19,7 +19,7 @@ from typing import Any
 
 import jiwer
 
-from benchmarks import encoder, limits, queries, reading, recordings, resources, searching
+from benchmarks import cluster, encoder, limits, queries, reading, recordings, resources, searching
 from benchmarks.recordings import Recording
 from benchmarks.service import Client, running
 from tests.support.speech import normalise
@@ -212,6 +212,8 @@ def _run_limits(url: str, folder: Path, asked: argparse.Namespace) -> None:
         "rows": lambda: queries.compare(folder, pairs),
         "page": lambda: reading.compare(models, model, folder, pairs),
         "search": lambda: searching.compare(models, folder, pairs),
+        "cluster": lambda: cluster.compare(models, model, asked.native, folder, pairs),
+        "scale": lambda: cluster.simulate(models, model, folder),
     }.items():
         if not asked.only or name in asked.only:
             measure()

@@ -4,7 +4,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 
 SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 FACTORS = (0.1, 0.3, 1, 2, 5, 10, 20, 50, 100, 300)
@@ -51,9 +58,23 @@ def sent_to_cluster(size: int) -> None:
     _sent.inc(size)
 
 
-def text(gauges: Mapping[str, float]) -> bytes:
-    """Return all metrics in Prometheus' text format, with `gauges` as they are now by name."""
+def cluster_totals() -> dict[str, int]:
+    """Return how many tasks were done again and bytes sent since the service started."""
+    names = ("tasks_again", "cluster_sent_bytes")
+    totals = {name: REGISTRY.get_sample_value(f"whisper_{name}_total") for name in names}
+    return {name: int(total or 0) for name, total in totals.items()}
+
+
+def text(gauges: Mapping[str, float], engines: Mapping[str, tuple[int, int]]) -> bytes:
+    """Return all metrics in Prometheus' text format, with the values that are read now.
+
+    They are `gauges` by name, and by machine how many `engines` it has and how many are busy.
+    """
     registry = CollectorRegistry()
     for name, value in gauges.items():
         Gauge(f"whisper_{name}", name.replace("_", " ").capitalize(), registry=registry).set(value)
+    by_state = Gauge("whisper_engines", "Engines", ["machine", "state"], registry=registry)
+    for machine, (total, busy) in engines.items():
+        by_state.labels(machine, "busy").set(busy)
+        by_state.labels(machine, "idle").set(total - busy)
     return generate_latest() + generate_latest(registry)

@@ -80,6 +80,7 @@ ROUTES = {
     "DELETE /transcribe/{transcription}": (401, 200, 200, 404, 404),
     "GET /admin/users": (401, 403, 403, 403, 200),
     "PATCH /admin/users/{user}": (401, 403, 403, 403, 200),
+    "GET /admin/engines": (401, 403, 403, 403, 200),
     "GET /v1/models": (401, 200, 200, 200, 200),
     "GET /v1/models/{model}": (401, 200, 200, 200, 200),
     "POST /v1/audio/transcriptions": (401, 400, 400, 400, 400),  # without a file

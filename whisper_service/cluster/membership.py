@@ -70,6 +70,7 @@ class Membership:
         self._heartbeats = Heartbeats()
         self._members: dict[str, Member] = {}
         self._refused: set[str] = set()
+        self._could_run: object = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cluster")
 
@@ -121,11 +122,11 @@ class Membership:
         for address, found in living.items():
             if address not in self._members:
                 self._add(connection, address, found)
-        models = {each: frozenset(living[each]["metrics"][NAME]["models"]) for each in living}
-        changed = [each for each, member in self._members.items() if member.models != models[each]]
-        for address in changed:
-            self._members[address].models = models[address]
-        if changed:
+        for address, member in self._members.items():
+            member.models = frozenset(living[address]["metrics"][NAME]["models"])
+        can_run = len(self._digests), [member.models for member in self._members.values()]
+        if can_run != self._could_run:
+            self._could_run = can_run
             self._scheduler.change_slots()
             self._worker.wake()
 
@@ -156,7 +157,7 @@ class Membership:
         for slot in member.slots:
             engine = RemoteEngine(call, self._digests.of_file, is_present)
             self._worker.add_engine(engine, slot, is_present)
-        logger.info("%d engines on %s joined", len(member.slots), address)
+        logger.info("%s joined; %s", address, self._engines())
 
     def _remove(self, addresses: Iterable[str]) -> None:
         for address in list(addresses):
@@ -164,7 +165,12 @@ class Membership:
             member.is_present = False
             self._scheduler.change_slots(removed=member.slots)
             self._worker.wake()
-            logger.warning("%d engines on %s left", len(member.slots), address)
+            logger.warning("%s left; %s", address, self._engines())
+
+    def _engines(self) -> str:
+        """Return how many engines there are now, for the log."""
+        found = self._scheduler.engines().values()
+        return f"{sum(each.engines for each in found)} engines on {len(found)} machines work now"
 
     def _has(self, member: Member, model: ModelFile) -> bool:
         return self._digests.of(model) in member.models

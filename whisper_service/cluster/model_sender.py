@@ -28,6 +28,9 @@ class Digests:
     def __init__(self) -> None:
         self._known: dict[tuple[Path, str], str] = {}
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     def of(self, model: ModelFile) -> str | None:
         """Return the hash of a model; None if it isn't computed yet."""
         return self._known.get((model.path, model.version))

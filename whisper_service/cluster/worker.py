@@ -32,12 +32,12 @@ def main() -> None:
     try:
         if settings.engine.native == "auto":
             build.start()
-        program.run(_work(options.scheduler, options.host, security, machine))
+        program.run(work(options.scheduler, options.host, security, machine))
     finally:
         machine.close()
 
 
-async def _work(url: str, host: str | None, security: Security, machine: Machine) -> None:
+async def work(url: str, host: str | None, security: Security, machine: Machine) -> None:
     """Work until cancelled."""
     while True:
         try:

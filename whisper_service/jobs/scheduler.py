@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from whisper_service.audio import seconds_of
 from whisper_service.config import Config
@@ -50,6 +51,13 @@ class _Claim:
 
     user_id: int
     only_short: bool
+
+
+class EngineCount(NamedTuple):
+    """The engines of a machine, and how many of them are busy."""
+
+    engines: int
+    busy: int
 
 
 class Scheduler:
@@ -127,10 +135,15 @@ class Scheduler:
             for run in self._runs:
                 run.engines = self._count(run.model)
 
-    def machines(self) -> dict[Machine, int]:
-        """Return how many engines are busy on each machine."""
+    def engines(self) -> dict[str, EngineCount]:
+        """Return how many engines there are on each machine, by name."""
+        found: dict[str, EngineCount] = {}
         with self._lock:
-            return {slot.machine: self._busy[slot.machine] for slot in self._slots}
+            for machine in {slot.machine for slot in self._slots}:
+                total, busy = found.get(machine.name, EngineCount(0, 0))
+                count = EngineCount(total + machine.engines, busy + self._busy[machine])
+                found[machine.name] = count
+        return found
 
     def models(self) -> set[ModelFile]:
         """Return the models that the runs need."""

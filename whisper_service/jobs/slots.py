@@ -10,11 +10,12 @@ from whisper_service.models.catalog import ModelFile
 # Each engine holds a copy of its model, and half as much again to work with. The copies of one
 # model may fill half of the memory: large ones are left to fewer engines with more threads.
 MEMORY_SHARE = 3
+LOCAL = "local"  # the name of this machine
 
 
 @dataclass(frozen=True, eq=False)
 class Machine:
-    """`engines` that share cores and `memory` (in bytes). The `name` of this machine is ''.
+    """`engines` that share cores and `memory` (in bytes).
 
     `threads_for` returns the threads of an engine while so many are busy.
     """
@@ -40,5 +41,5 @@ class Slot:
 def local(settings: WorkerSettings, engines: int) -> list[Slot]:
     """Return the slots of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    machine = Machine("", engines, memory, settings.threads_for)
+    machine = Machine(LOCAL, engines, memory, settings.threads_for)
     return [Slot(machine, number) for number in range(engines)]

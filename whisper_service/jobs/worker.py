@@ -65,7 +65,7 @@ class Worker:
     def check(self) -> None:
         """Raise Unavailable when a thread is stuck, an engine takes too long, or there is none."""
         self._threads.check()
-        if not self.runner.scheduler.machines():
+        if not self.runner.scheduler.engines():
             raise Unavailable("No engine is connected; transcriptions wait for one")
         if any(engine.is_late for engine in self.engines):
             raise Unavailable("An engine is stuck")

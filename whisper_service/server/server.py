@@ -137,9 +137,15 @@ class Server:
         return (
             f"The transcription service is ready on {self.url}\n"
             f"  Models   {names}\n"
+            f"  Engines  {self._engines()}\n"
             f"  Storage  {self.config.storage.path}\n"
             "  Next     read README.md, or run `make demo` in another terminal; Ctrl-C stops it"
         )
+
+    def _engines(self) -> str:
+        here = f"{self.config.local_engines} here"
+        cluster = self.config.cluster
+        return f"{here}, and those of {cluster.scheduler}" if cluster.enabled else here
 
     @property
     def _port(self) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from whisper_service import ids
+from whisper_service import ids, metrics
 from whisper_service.accounts import statistics
 from whisper_service.billing import MAX_BALANCE
 from whisper_service.errors import InvalidRequest
@@ -24,6 +24,18 @@ def users() -> dict[str, Any]:
     return {
         "users": [serializers.user_with_statistics(row, found[row.id]) for row in page.rows],
         "pagination": serializers.pagination(page),
+    }
+
+
+@private.get("/admin/engines")
+def engines() -> dict[str, Any]:
+    found = services().worker.runner.scheduler.engines()
+    return {
+        "machines": [
+            {"name": name, "engines": count.engines, "busy": count.busy}
+            for name, count in sorted(found.items())
+        ],
+        **metrics.cluster_totals(),
     }
 
 

@@ -26,7 +26,8 @@ def show() -> Response:
         "tokens_charged": billing.charged(),
         "disk_free_bytes": services().storage.free(),
     }
-    return Response(metrics.text(gauges), content_type=CONTENT_TYPE_LATEST)
+    text = metrics.text(gauges, services().worker.runner.scheduler.engines())
+    return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 
 def _is_local() -> bool:
