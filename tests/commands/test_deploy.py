@@ -4,16 +4,23 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.live import Client, start_server
 from tests.support.paths import DATA, ROOT
 
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 SETTINGS = ("SERVER_HOST", "STORAGE_PATH", "MODELS_PATH")
-UNIT = ROOT / "deploy" / "whisper-service.service"
+# By the name under which systemd knows them.
+UNITS = {
+    "whisper-service.service": "whisper-service.service",
+    "whisper-cluster@worker.service": "whisper-cluster@.service",
+    "whisper-cluster@scheduler.service": "whisper-cluster@.service",
+}
 
 
 def copied_by_docker(target: Path) -> None:
@@ -62,6 +69,17 @@ def run_healthcheck(url: str) -> int:
     return done.returncode
 
 
+def test_compose_takes_the_clusters_file() -> None:
+    members = yaml.safe_load((ROOT / "deploy" / "cluster.yaml").read_text())["services"]
+    assert members.keys() == {"scheduler", "worker"}
+    for name, member in members.items():
+        _, _, module, _ = member["command"]
+        assert module == f"whisper_service.cluster.{name}"
+        assert find_spec(module)
+        assert member["build"]["args"] == {"CLUSTER": "1"}
+        assert member["mem_limit"]
+
+
 def test_docker_sees_no_more_than_it_copies() -> None:
     allowed = (ROOT / ".dockerignore").read_text().splitlines()
     named = [
@@ -74,11 +92,11 @@ def test_docker_sees_no_more_than_it_copies() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    unit = tmp_path / UNIT.name
-    unit.write_text(
-        UNIT.read_text().replace("/opt/whisper-service/.venv/bin/python", sys.executable)
-    )
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_takes_the_unit(name: str, tmp_path: Path) -> None:
+    unit = tmp_path / name
+    text = (ROOT / "deploy" / UNITS[name]).read_text()
+    unit.write_text(text.replace("/opt/whisper-service/.venv/bin/python", sys.executable))
     verify = ["systemd-analyze", "verify", str(unit)]
     done = subprocess.run(verify, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

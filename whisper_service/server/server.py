@@ -188,8 +188,12 @@ class Server:
 
 
 def _optional_rooms(config: Config) -> list[ModuleType]:
+    """Import the rooms that are switched on. Raises CommandError if one is not installed."""
     names = [name for name in OPTIONAL_ROOMS if getattr(config, name).enabled]
-    return [import_module(f"whisper_service.{name}") for name in names]
+    try:
+        return [import_module(f"whisper_service.{name}") for name in names]
+    except ModuleNotFoundError as error:
+        raise CommandError(f"The package {error.name} is not installed: make cluster") from error
 
 
 def _raise_descriptor_limit() -> None:
