@@ -77,14 +77,17 @@ class Connection:
         return found
 
     def call(self, address: str, function: Callable[..., Any], *arguments: object) -> Call:
-        """Give a task to the worker of an address, and to no other."""
-        with self._lock:
-            future = self._client.submit(
-                function,
-                *arguments,
-                workers=[address],
-                allow_other_workers=False,
-                pure=False,
-                retries=0,
-            )
+        """Give a task to the worker of an address, and to no other. Raises OSError."""
+        try:
+            with self._lock:
+                future = self._client.submit(
+                    function,
+                    *arguments,
+                    workers=[address],
+                    allow_other_workers=False,
+                    pure=False,
+                    retries=0,
+                )
+        except Exception as error:  # Dask has many for a connection that was closed
+            raise ConnectionError("The connection to the scheduler is closed") from error
         return Call(future)
