@@ -77,14 +77,17 @@ class Connection:
         return found
 
     def call(self, address: str, function: Callable[..., Any], *arguments: object) -> Call:
-        """Give a task to the worker of an address, and to no other."""
-        with self._lock:
-            future = self._client.submit(
-                function,
-                *arguments,
-                workers=[address],
-                allow_other_workers=False,
-                pure=False,
-                retries=0,
-            )
+        """Give a task to the worker of an address, and to no other. Raises OSError."""
+        try:
+            with self._lock:
+                future = self._client.submit(
+                    function,
+                    *arguments,
+                    workers=[address],
+                    allow_other_workers=False,
+                    pure=False,
+                    retries=0,
+                )
+        except Exception as error:  # Dask's own, once the connection is closed
+            raise ConnectionError(f"A task cannot be given to the cluster: {error}") from error
         return Call(future)
