@@ -94,10 +94,17 @@ class Cluster:
         scheduler.wait_for("The scheduler listens on")
         return scheduler
 
-    def start_worker(self, name: str = "worker", host: str = "127.0.0.2", **environ: str) -> Member:
+    def start_worker(
+        self,
+        name: str = "worker",
+        host: str = "127.0.0.2",
+        *,
+        waits_for: str = "engines joined",
+        **environ: str,
+    ) -> Member:
         """Start a worker with one engine and an empty folder of models; wait until it joined."""
         worker = self._start("worker", self.url, "--host", host, name=name, **environ)
-        worker.wait_for(f"engines joined {self.url}")
+        worker.wait_for(waits_for)
         return worker
 
     def start_service(self, models: Path, **environ: str) -> "Service":
