@@ -2,7 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,9 @@ from whisper_service.db import write_transaction
 from whisper_service.jobs import queue, slots
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
 from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
+from whisper_service.jobs.slots import Machine, Slot
 from whisper_service.models import ggml
+from whisper_service.models.catalog import ModelFile
 from whisper_service.tables import Transcription, User
 from whisper_service.whisper.chunking import Chunk
 from whisper_service.whisper.protocol import CERTAIN, SpeechFound, Transcribed
@@ -52,6 +54,21 @@ def enqueue(username: str, samples: int, model: str = "ggml-tiny.en") -> str:
             created_at=0,
         )
     return uuid
+
+
+@dataclass(frozen=True, eq=False)
+class Elsewhere(Slot):
+    """A slot of a machine that has only some of the models."""
+
+    models: set[str] = field(default_factory=set)
+
+    def can_run(self, model: ModelFile) -> bool:
+        return super().can_run(model) and model.name in self.models
+
+
+def elsewhere(*models: str, name: str = "elsewhere") -> Elsewhere:
+    machine = Machine(name, 1, HERE[0].machine.memory, lambda _: 1)
+    return Elsewhere(machine, 0, set(models))
 
 
 def serve(scheduler: Scheduler, tasks: int) -> list[str]:
@@ -181,6 +198,106 @@ def test_a_job_that_cannot_start_does_not_hold_up_the_next(scheduler: Scheduler)
     taken = scheduler.next_task(HERE[0])
     assert taken
     assert taken.run.job.key.file_uuid == second
+
+
+def begin(scheduler: Scheduler, slot: Slot) -> Assignment:
+    """Take a task that is there."""
+    assignment = scheduler.next_task(slot)
+    assert assignment
+    return assignment
+
+
+@pytest.fixture
+def empty(service: Service, scheduler: Scheduler) -> Scheduler:
+    """A scheduler without an engine yet, on the same database."""
+    return Scheduler(service.settings, service.storage, [])
+
+
+def test_what_waits_for_others_limits_what_is_claimed(empty: Scheduler) -> None:
+    """As long as no engine has their model, jobs are claimed for half of the engines."""
+    slots = [elsewhere(name=str(number)) for number in range(4)]
+    empty.change_slots(added=slots)
+    for _ in range(5):
+        enqueue("ann", CLIP)
+    for slot in [*slots, *slots]:
+        assert empty.next_task(slot) is None
+    assert statuses() == 2 * ["processing"] + 3 * ["pending"]
+    assert {model.name for model in empty.models()} == {"ggml-tiny.en"}
+
+
+def test_a_model_that_arrives_is_used_at_once(empty: Scheduler) -> None:
+    slot = elsewhere()
+    empty.change_slots(added=[slot])
+    file = enqueue("ann", CLIP)
+    assert empty.next_task(slot) is None
+    slot.models.add("ggml-tiny.en")
+    empty.change_slots()
+    assert begin(empty, slot).run.job.key.file_uuid == file
+
+
+def test_a_run_is_shared_by_the_engines_that_have_its_model(scheduler: Scheduler) -> None:
+    enqueue("ann", HOUR)
+    with_model, without = elsewhere("ggml-tiny.en"), elsewhere("ggml-other")
+    scheduler.change_slots(added=[with_model, without])
+    run = begin(scheduler, with_model).run
+    assert run.engines == 3
+    assert scheduler.next_task(without) is None
+    scheduler.change_slots(removed=[with_model])
+    assert run.engines == 2
+
+
+def test_a_task_of_a_lost_engine_is_given_to_the_next(scheduler: Scheduler) -> None:
+    enqueue("ann", CLIP)
+    slot = elsewhere("ggml-tiny.en")
+    scheduler.change_slots(added=[slot])
+    lost = begin(scheduler, slot)
+    assert scheduler.next_task(HERE[0]) is None
+    scheduler.change_slots(removed=[slot])
+    assert scheduler.take_back(lost) == 1
+    again = begin(scheduler, HERE[0])
+    assert (again.run, again.task) == (lost.run, lost.task)
+    assert scheduler.take_back(again) == 2
+    assert scheduler._busy.total() == 0
+    complete(scheduler, begin(scheduler, HERE[1]))
+    complete(scheduler, begin(scheduler, HERE[1]))
+    assert scheduler.models() == set()
+
+
+def test_losses_are_counted_for_each_task(scheduler: Scheduler) -> None:
+    enqueue("ann", HOUR)
+    first, second = begin(scheduler, HERE[0]), begin(scheduler, HERE[1])
+    assert first.task != second.task
+    assert scheduler.take_back(first) == scheduler.take_back(second) == 1
+
+
+@pytest.fixture
+def lost(empty: Scheduler) -> list[Assignment]:
+    """The only two tasks of ann's recording, whose engines are lost without knowing it yet."""
+    slots = [elsewhere("ggml-tiny.en", name=str(number)) for number in range(2)]
+    empty.change_slots(added=[HERE[0], *slots])
+    enqueue("ann", BLOCK_SAMPLES + CLIP)
+    tasks = [begin(empty, slot) for slot in slots]
+    empty.change_slots(removed=slots)
+    return tasks
+
+
+def test_tasks_of_lost_engines_wait_until_these_know_it(
+    empty: Scheduler, lost: list[Assignment]
+) -> None:
+    assert empty.next_task(HERE[0]) is None
+    for assignment in lost:
+        empty.take_back(assignment)
+    while assignment := empty.next_task(HERE[0]):
+        complete(empty, assignment)
+    assert empty.models() == set()
+
+
+@pytest.mark.usefixtures("lost")
+def test_meanwhile_others_are_served(empty: Scheduler) -> None:
+    file = enqueue("bob", CLIP)
+    assignment = begin(empty, HERE[0])
+    assert assignment.run.job.key.file_uuid == file
+    assert assignment.sharing == 1
 
 
 @given(st.lists(st.lists(st.integers(1, 300), min_size=1, max_size=3), min_size=2, max_size=2))

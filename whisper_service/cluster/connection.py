@@ -88,6 +88,6 @@ class Connection:
                     pure=False,
                     retries=0,
                 )
-        except Exception as error:  # Dask has many for a connection that was closed
-            raise ConnectionError("The connection to the scheduler is closed") from error
+        except Exception as error:  # Dask's own, once the connection is closed
+            raise ConnectionError(f"A task cannot be given to the cluster: {error}") from error
         return Call(future)

@@ -120,7 +120,7 @@ class Membership:
         }
         self._remove(self._members.keys() - living.keys())
         for address, found in living.items():
-            if address not in self._members:
+            if address not in self._members and self._left():
                 self._add(connection, address, found)
         for address, member in self._members.items():
             member.models = frozenset(living[address]["metrics"][NAME]["models"])
@@ -146,10 +146,9 @@ class Membership:
         member = Member(frozenset(said["models"]))
         threads_for = partial(_threads_for, said["cores"])
         there = Machine(str(found["host"]), said["engines"], said["memory"], threads_for)
-        left = self._most - sum(len(other.slots) for other in self._members.values())
         member.slots = [
             RemoteSlot(there, number, partial(self._has, member))
-            for number in range(min(said["engines"], left))
+            for number in range(min(said["engines"], self._left()))
         ]
         self._members[address] = member
         self._scheduler.change_slots(added=member.slots)
@@ -171,6 +170,10 @@ class Membership:
         """Return how many engines there are now, for the log."""
         found = self._scheduler.engines().values()
         return f"{sum(each.engines for each in found)} engines on {len(found)} machines work now"
+
+    def _left(self) -> int:
+        """Return how many more engines may be used."""
+        return self._most - sum(len(member.slots) for member in self._members.values())
 
     def _has(self, member: Member, model: ModelFile) -> bool:
         return self._digests.of(model) in member.models

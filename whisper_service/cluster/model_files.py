@@ -32,11 +32,12 @@ class ModelFiles:
             self._paths[digest(path)] = path
 
     def digests(self) -> list[str]:
-        return [found for found, path in self._paths.copy().items() if path.exists()]
+        return [found for found in self._paths.copy() if self.path(found)]
 
     def path(self, wanted: str) -> Path | None:
         """Return the file of a model; None if it isn't here."""
-        return self._paths.get(wanted)
+        path = self._paths.get(wanted)
+        return path if path and path.exists() else None
 
     def append(self, wanted: str, size: int, offset: int, data: bytes) -> int:
         """Add a piece of a model of `size` bytes. Return how many are here, which may be others.
@@ -47,7 +48,7 @@ class ModelFiles:
         if not _DIGEST.fullmatch(wanted):
             raise ValueError("not a hash")
         with self._lock:
-            if wanted in self._paths:
+            if self.path(wanted):
                 return size
             part = self._received / f"{wanted}.part"
             have = part.stat().st_size if part.exists() else 0

@@ -17,6 +17,7 @@ from whisper_service.cluster.machine import NAME, Machine
 from whisper_service.whisper.native.background import BackgroundBuild
 
 RETRY_SECONDS = 3.0
+CONNECT_SECONDS = 10.0  # Dask itself would try for ever, and say nothing
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ async def work(url: str, host: str | None, security: Security, machine: Machine)
                 plugins=(machine,),
                 metrics={NAME: machine.describe},
                 memory_limit=0,  # the engines' memory is not Dask's
+                death_timeout=CONNECT_SECONDS,
                 dashboard=False,
                 dashboard_address=program.STATUS_ADDRESS,
             ) as worker:

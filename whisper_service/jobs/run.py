@@ -131,8 +131,11 @@ class Run:
 
     @property
     def ready(self) -> int:
-        """The number of tasks that engines could take now."""
-        return min(len(self._ready), self.engines - self._under_way)
+        """The number of tasks that engines could take now.
+
+        Those of engines that were lost a moment ago are still under way.
+        """
+        return max(0, min(len(self._ready), self.engines - self._under_way))
 
     @property
     def needs_plan(self) -> bool:
