@@ -5,7 +5,7 @@ from pathlib import Path
 
 import requests
 
-from tests.support.cluster_attack import Attack, audit, ran_again, users_of
+from tests.support.cluster_attack import Attack, audit, ran_again, use_all_workers, users_of
 from tests.support.cluster_faults import cluster
 from tests.support.harness import Figure, scale, seeded
 from tests.support.site import Promises, drain
@@ -31,6 +31,8 @@ def test_a_cluster_whose_parts_are_killed_stopped_and_cut_off(
         seconds = time.monotonic() - begun
         assert len(set(promises.orders)) == jobs
         until(lambda: requests.get(f"{made.site.url()}/health", timeout=10).ok)
+        use_all_workers(made, promises)
+        drain(made.site.storage)
         made.check()
         made.stop()
     audit(made.site.storage, promises)
