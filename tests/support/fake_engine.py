@@ -1,6 +1,7 @@
 """An engine's process that returns "Hello world." for everything, after FAKE_SECONDS.
 
-It takes every language for Welsh, after FAKE_DETECTION_SECONDS.
+With FAKE_WORDS=hash it returns a hash of the samples instead, which no other chunk has. It
+takes every language for Welsh, after FAKE_DETECTION_SECONDS.
 
 It fails on recordings of certain lengths.
 """
@@ -13,6 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+
+from blake3 import blake3
 
 from whisper_service.audio import FRAME_SAMPLES
 from whisper_service.transcripts.transcript import Segment
@@ -53,6 +56,11 @@ def exhaust() -> None:
 POISONS: dict[int, Callable[[], None]] = {12_345: crash, 12_346: hang, 12_347: exhaust}
 
 
+def words_of(samples: bytes) -> str:
+    """Return the hash that stands for what is said in a chunk."""
+    return blake3(samples).hexdigest()[:16]
+
+
 def answer(request: Request) -> Answer:
     length = len(request.samples) // 2
     if isinstance(request, FindSpeech):
@@ -63,9 +71,9 @@ def answer(request: Request) -> Answer:
     POISONS.get(length, lambda: None)()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
     language = "en" if request.language == "auto" else request.language
-    segment = Segment(
-        0.0, length / 16_000, " Hello world.", [1, 2], -0.25, 1.0, 0.0, language=language
-    )
+    is_hash = os.environ.get("FAKE_WORDS") == "hash"
+    text = f" {words_of(request.samples)}" if is_hash else " Hello world."
+    segment = Segment(0.0, length / 16_000, text, [1, 2], -0.25, 1.0, 0.0, language=language)
     return Transcribed(language, [segment])
 
 

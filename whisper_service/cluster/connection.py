@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from distributed import Client, Future
 from distributed.security import Security
+from tornado.ioloop import IOLoop
 
 CONNECT_SECONDS = 5
 # How long the scheduler may take to say who is there.
@@ -39,11 +40,39 @@ class Call:
             raise ConnectionError(f"A task of the cluster failed: {error}") from error
 
     def end(self) -> None:
-        """Cancel the task if it isn't done, and forget the result."""
+        """Cancel the task if it isn't done, and forget the result.
+
+        Dask cancels what nobody wants the result of. Unlike `cancel`, this waits for no event loop,
+        which may just be ending.
+        """
         with suppress(Exception):  # of a connection that is closed, whose tasks end anyway
-            if not self._future.done():
-                self._future.cancel(reason="not wanted")
             self._future.release()
+
+
+class _Loop:
+    """An event loop in a thread of its own, which ends with everything that runs in it.
+
+    A client leaves the thread of a loop of its own behind, with some files, whenever it cannot
+    connect or has lost its connection.
+    """
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cluster connection", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        self.loop.add_callback(self._stopped.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self.loop, self._stopped = IOLoop.current(), asyncio.Event()
+        self._ready.set()
+        await self._stopped.wait()
 
 
 class Connection:
@@ -53,8 +82,20 @@ class Connection:
     """
 
     def __init__(self, url: str, security: Security) -> None:
-        self._client = Client(url, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
+        self._loop = _Loop()
+        try:
+            self._client = Client(
+                url,
+                security=security,
+                timeout=CONNECT_SECONDS,
+                set_as_default=False,
+                loop=self._loop.loop,
+            )
+        except BaseException:
+            self._loop.stop()
+            raise
         self._lock = threading.Lock()
+        self._was_lost = False
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +103,16 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         with suppress(Exception):
             self._client.close(timeout=CONNECT_SECONDS)
+        self._loop.stop()
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the connection is there. It stays lost even if Dask connects again.
+
+        The machines then are to be found anew, and meanwhile get no tasks.
+        """
+        self._was_lost = self._was_lost or self._client.status != "running"
+        return not self._was_lost
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """Return what the scheduler knows of each worker, by address. Raises OSError."""
@@ -71,7 +122,7 @@ class Connection:
                 scheduler: Any = self._client.scheduler
                 return dict(await scheduler.identity(n_workers=-1))
 
-        if self._client.status != "running":
+        if not self.is_open:
             raise ConnectionError("The connection to the scheduler is closed")
         found: dict[str, dict[str, Any]] = self._client.sync(ask)["workers"]
         return found
@@ -88,6 +139,6 @@ class Connection:
                     pure=False,
                     retries=0,
                 )
-        except Exception as error:  # Dask's own, once the connection is closed
-            raise ConnectionError(f"A task cannot be given to the cluster: {error}") from error
-        return Call(future)
+            return Call(future)
+        except Exception as error:  # of several kinds, when the connection is closed just now
+            raise ConnectionError(f"The connection to the scheduler is closed: {error}") from error

@@ -152,7 +152,10 @@ class Membership:
         ]
         self._members[address] = member
         self._scheduler.change_slots(added=member.slots)
-        call, is_present = partial(connection.call, address), partial(_is_present, member)
+        call, is_present = (
+            partial(connection.call, address),
+            partial(_is_present, connection, member),
+        )
         for slot in member.slots:
             engine = RemoteEngine(call, self._digests.of_file, is_present)
             self._worker.add_engine(engine, slot, is_present)
@@ -190,5 +193,5 @@ def _threads_for(cores: int, busy: int) -> int:
     return max(1, cores // busy)
 
 
-def _is_present(member: Member) -> bool:
-    return member.is_present
+def _is_present(connection: Connection, member: Member) -> bool:
+    return member.is_present and connection.is_open

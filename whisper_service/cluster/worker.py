@@ -41,6 +41,7 @@ def main() -> None:
 async def work(url: str, host: str | None, security: Security, machine: Machine) -> None:
     """Work until cancelled."""
     while True:
+        logger.info("Looking for the scheduler %s", url)  # for which Dask waits in silence
         try:
             async with DaskWorker(
                 url,
@@ -57,8 +58,8 @@ async def work(url: str, host: str | None, security: Security, machine: Machine)
                 logger.info("%d engines joined %s", machine.engines, url)
                 await worker.finished()
                 logger.warning("The scheduler %s was lost", url)
-        except (OSError, TimeoutError) as error:
-            logger.warning("The scheduler %s cannot be reached: %s", url, error)
+        except (OSError, RuntimeError) as error:  # the second one is Dask's, for any first one
+            logger.warning("The scheduler %s cannot be joined: %s", url, error.__cause__ or error)
         await asyncio.sleep(RETRY_SECONDS)
 
 

@@ -1,6 +1,7 @@
 """The HTTP API: `create_app` wires it together, top to bottom."""
 
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import cast
 
 from flask import Blueprint, Flask, Response
@@ -76,7 +77,7 @@ def create_app(services: Services, optional: Iterable[Registration] = ()) -> Fla
     request_log.register(app)
     cors.register(app)
     app.before_request(_connect)
-    app.after_request(_forbid_sniffing)
+    app.after_request(_settle_content_type)
     errors.register(app)
     auth.register(app, {blueprint.name: policy for blueprint, _, policy in blueprints})
     for blueprint, prefix, _ in blueprints:
@@ -84,9 +85,11 @@ def create_app(services: Services, optional: Iterable[Registration] = ()) -> Fla
     return app
 
 
-def _forbid_sniffing(response: Response) -> Response:
-    """Keep browsers from guessing another content type."""
+def _settle_content_type(response: Response) -> Response:
+    """Keep browsers from guessing another content type. What has no content has no type."""
     response.headers["X-Content-Type-Options"] = "nosniff"
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        response.headers.pop("Content-Type", None)
     return response
 
 
