@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from whisper_service.audio import FRAME_SAMPLES
 from whisper_service.transcripts.transcript import Segment
@@ -32,6 +33,11 @@ from whisper_service.whisper.protocol import (
 from whisper_service.whisper.vad import LEAD
 
 MEMORY = 512 * 1024**2
+BUSY, IDLE = "transcribing", "idle"  # the names of a process, for tests that wait for one
+
+
+def rename(name: str) -> None:
+    Path("/proc/self/comm").write_text(name)
 
 
 def crash() -> None:
@@ -60,8 +66,10 @@ def answer(request: Request) -> Answer:
     if isinstance(request, DetectLanguage):
         time.sleep(float(os.environ.get("FAKE_DETECTION_SECONDS", "0")))
         return LanguageDetected("cy", 0.75)
+    rename(BUSY)
     POISONS.get(length, lambda: None)()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+    rename(IDLE)
     language = "en" if request.language == "auto" else request.language
     segment = Segment(
         0.0, length / 16_000, " Hello world.", [1, 2], -0.25, 1.0, 0.0, language=language
