@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from blake3 import blake3
 
@@ -35,6 +36,11 @@ from whisper_service.whisper.protocol import (
 from whisper_service.whisper.vad import LEAD
 
 MEMORY = 512 * 1024**2
+BUSY, IDLE = "transcribing", "idle"  # the names of a process, for tests that wait for one
+
+
+def rename(name: str) -> None:
+    Path("/proc/self/comm").write_text(name)
 
 
 def crash() -> None:
@@ -68,8 +74,10 @@ def answer(request: Request) -> Answer:
     if isinstance(request, DetectLanguage):
         time.sleep(float(os.environ.get("FAKE_DETECTION_SECONDS", "0")))
         return LanguageDetected("cy", 0.75)
+    rename(BUSY)
     POISONS.get(length, lambda: None)()
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+    rename(IDLE)
     language = "en" if request.language == "auto" else request.language
     is_hash = os.environ.get("FAKE_WORDS") == "hash"
     text = f" {words_of(request.samples)}" if is_hash else " Hello world."
