@@ -133,10 +133,10 @@ def test_a_worker_that_is_killed_costs_nobody_anything(
     cluster.start_scheduler()
     service = cluster.start_service(stub_models)
     killed = cluster.start_worker("killed", FAKE_SECONDS="600")
-    cluster.start_worker("other", "127.0.0.3")
-    service.wait_until_joined(2)
     client = Client(service.server, "ann")
     uuid = transcribe(client, minute(tmp_path))
+    until(lambda: transcribing(killed))
+    cluster.start_worker("other", "127.0.0.3")
     until(lambda: checkpoints(service.server.storage) == CHUNKS - 1)
     assert client.call("GET", f"/transcribe/{uuid}")["status"] == "processing"
     killed.kill()
@@ -151,10 +151,10 @@ def test_a_worker_that_falls_silent_is_lost_until_it_is_heard_again(
     cluster.start_scheduler()
     service = cluster.start_service(stub_models)
     silent = cluster.start_worker("silent", FAKE_SECONDS="600")
-    cluster.start_worker("other", "127.0.0.3")
-    service.wait_until_joined(2)
     client = Client(service.server, "ann")
     uuid = transcribe(client, minute(tmp_path))
+    until(lambda: transcribing(silent))
+    cluster.start_worker("other", "127.0.0.3")
     until(lambda: checkpoints(service.server.storage) == CHUNKS - 1)
     silent.process.send_signal(signal.SIGSTOP)
     try:
@@ -162,7 +162,7 @@ def test_a_worker_that_falls_silent_is_lost_until_it_is_heard_again(
     finally:
         silent.process.send_signal(signal.SIGCONT)
     assert service.member.said(LEFT) == 1
-    service.wait_until_joined(3)
+    service.wait_until_joined(3)  # all together
     until(lambda: not transcribing(silent))
     assert service.metric("whisper_tasks_again_total") == 1
     assert charged(service.server.storage) == [-MINUTE]
