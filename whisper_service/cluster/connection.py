@@ -14,6 +14,8 @@ from tornado.ioloop import IOLoop
 CONNECT_SECONDS = 5
 # How long the scheduler may take to say who is there.
 ANSWER_SECONDS = 10
+# How long to wait for the end of a connection's thread; one that looks up a name may take longer.
+END_SECONDS = 10
 
 # What these have to say comes to the service as an exception.
 for name in ("distributed", "distributed.client", "tornado.application"):
@@ -64,7 +66,7 @@ class _Loop:
 
     def stop(self) -> None:
         self.loop.add_callback(self._stopped.set)
-        self._thread.join()
+        self._thread.join(END_SECONDS)
 
     def _run(self) -> None:
         asyncio.run(self._main())
