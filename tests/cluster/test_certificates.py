@@ -180,7 +180,7 @@ def test_a_worker_of_another_authority_does_not_join(
 ) -> None:
     cluster, theirs = secure
     worker = cluster.start_worker(
-        "stranger", waits_for="cannot be reached", **{SETTING: str(folder)}
+        "stranger", waits_for="cannot be joined", **{SETTING: str(folder)}
     )
     assert worker.said("engines joined") == 0
     with Connection(cluster.url, security_of(theirs)) as connection:

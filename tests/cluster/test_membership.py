@@ -84,6 +84,8 @@ def test_a_machine_that_left_the_cluster_is_forgotten(clock: Clock) -> None:
 class Cluster:
     """A scheduler that says what a test wants, and a worker that has no engines of its own."""
 
+    is_open = True  # as a connection is
+
     def __init__(self, service: Service, most: int) -> None:
         cluster = replace(service.settings.cluster, scheduler="tcp://127.0.0.1:8786")
         self.worker = Worker(replace(service.settings, cluster=cluster), service.storage)

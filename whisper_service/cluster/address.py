@@ -53,7 +53,8 @@ def _mutual_tls(certificates: str) -> Security:
     for path in files.values():
         if not path.is_file():
             raise CommandError(f"cluster.certificates: there is no {path}")
-    if files[KEY].stat().st_mode & 0o007:
+    # With systemd's credentials the mode of its group is that of its access list, for this user.
+    if files[KEY].stat().st_mode & 0o027:
         raise CommandError(f"cluster.certificates: other users may read {files[KEY]}; chmod 600 it")
     roles = ("client", "scheduler", "worker")
     return Security(
