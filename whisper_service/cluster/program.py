@@ -15,6 +15,7 @@ from whisper_service.errors import CommandError
 
 # Dask always listens for HTTP, too, without TLS: here for this machine alone, with nothing to show.
 STATUS_ADDRESS = "127.0.0.1:0"
+CANCEL_SECONDS = 5  # until it is cancelled once more
 SETTINGS = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -41,10 +42,16 @@ def run(work: Coroutine[None, None, None]) -> None:
     """Do work until SIGTERM or Ctrl-C cancels it."""
 
     async def cancellable() -> None:
-        task = asyncio.ensure_future(work)
+        task, stopped = asyncio.ensure_future(work), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        stopping = asyncio.ensure_future(stopped.wait())
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        while not task.done():  # Dask takes a cancellation for an error while it starts
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
         with suppress(asyncio.CancelledError):
-            await task
+            task.result()
 
     asyncio.run(cancellable())
