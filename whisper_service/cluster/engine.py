@@ -12,11 +12,12 @@ from whisper_service.errors import Cancelled, ServiceError
 from whisper_service.jobs.slots import Slot
 from whisper_service.models.catalog import ModelFile
 from whisper_service.whisper import protocol
-from whisper_service.whisper.engine import POLL_INTERVAL, Engine, EngineCrashed, EngineLost
+from whisper_service.whisper.engine import Engine, EngineCrashed, EngineLost
 from whisper_service.whisper.protocol import Answer, Request
 
 # Beyond the limit for the engine, which its own machine watches.
 MARGIN_SECONDS = 30
+POLL_INTERVAL = 1.0
 
 
 class RemoteEngine(Engine):

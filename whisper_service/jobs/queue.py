@@ -23,12 +23,18 @@ MAX_SHARED = 100
 PATIENT_STARTS = 3
 # A job up to this length goes ahead of the same user's longer ones.
 SHORT_SECONDS = 120
+SHORT_SAMPLES = SHORT_SECONDS * SAMPLE_RATE
 
 
-def waiting() -> list[int]:
-    """Return the ids of users who have a transcription that could be claimed."""
-    rows = _claimable().select(Transcription.user_id).distinct().order_by()
-    return [row.user_id for row in rows]
+def waiting() -> dict[int, bool]:
+    """Return, by user, whether any transcription that could be claimed is of a short recording."""
+    rows = (
+        _claimable()
+        .select(Transcription.user_id, fn.MIN(File.samples))
+        .group_by(Transcription.user_id)
+    )
+    found: Any = rows.order_by().tuples()
+    return {user: samples <= SHORT_SAMPLES for user, samples in found}
 
 
 def claim_next(user_id: int | None = None, *, only_short: bool = False) -> Job | None:
@@ -95,7 +101,7 @@ def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription 
     query = _claimable()
     if user_id is not None:
         query = query.where(Transcription.user_id == user_id)
-    short = File.samples <= SHORT_SECONDS * SAMPLE_RATE
+    short = File.samples <= SHORT_SAMPLES
     for turn in range(1 + outcomes.MAX_IDLE_STARTS // PATIENT_STARTS):
         among = query.where(Transcription.idle_starts < PATIENT_STARTS * (1 + turn))
         first: Transcription | None = among.where(short).first()

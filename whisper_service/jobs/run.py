@@ -138,6 +138,11 @@ class Run:
         return max(0, min(len(self._ready), self.engines - self._under_way))
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether any engine is at it."""
+        return self._under_way > 0
+
+    @property
     def needs_plan(self) -> bool:
         """Whether all speech is found and the chunks are still to be planned."""
         return not (self._is_planned or self._ready or self._under_way)

@@ -59,7 +59,7 @@ class JobRunner:
             return False
         run = assignment.run
         self._changes.notify()
-        if run.ready:
+        if assignment.is_first and run.ready:
             self._threads.wake()
         try:
             is_complete = self._do(engine, assignment)
@@ -87,7 +87,11 @@ class JobRunner:
         if isinstance(answer, Transcribed):
             save, chunk = outcomes.save_checkpoint, assignment.task.chunk
             self._threads.keep(partial(save, run.job, chunk, answer, run.speech_samples))
-        return self.scheduler.complete_task(assignment, answer)
+        had_more = run.ready > 0
+        is_complete = self.scheduler.complete_task(assignment, answer)
+        if run.ready and not had_more:  # engines sleep only while there is nothing for them
+            self._threads.wake()
+        return is_complete
 
     def _ask(self, engine: Engine, assignment: Assignment) -> Answer:
         run, task = assignment.run, assignment.task
@@ -116,8 +120,6 @@ class JobRunner:
     def _continue(self, run: Run, *, is_complete: bool) -> None:
         if is_complete:
             self._complete(run)
-        elif run.ready:
-            self._threads.wake()
         if speed := run.speed():
             self.progress.record_speed(run.job.key.model, speed)
 

@@ -35,7 +35,8 @@ class Assignment:
     """A task for the engine of a slot.
 
     `sharing` is how many engines share the machine's cores meanwhile. `expected` is the language
-    that the run's other chunks are in; None if that is not known.
+    that the run's other chunks are in; None if that is not known. A task `is_first` if no other
+    engine is at its run.
     """
 
     run: Run
@@ -43,6 +44,7 @@ class Assignment:
     slot: Slot
     sharing: int
     expected: str | None
+    is_first: bool
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Scheduler:
         Raises NotStarted for a job that was claimed and cannot run; the caller has to end it.
         """
         with self._choosing:
-            waiting = set(queue.waiting())
+            waiting = queue.waiting()
             tried: set[_Claim] = set()
             while True:
                 with self._lock:
@@ -190,12 +192,13 @@ class Scheduler:
         return run.plan()
 
     def _assign(self, run: Run, slot: Slot) -> Assignment:
+        is_first = not run.is_under_way
         task, machine = run.next_task(), slot.machine
         self._served[run.job.user_id] += task.seconds
         self._busy[machine] += 1
         waiting = sum(other.ready for other in self._runs)
         sharing = min(machine.engines, self._busy[machine] + waiting)
-        return Assignment(run, task, slot, sharing, run.spoken)
+        return Assignment(run, task, slot, sharing, run.spoken, is_first)
 
     def _release(self, assignment: Assignment) -> None:
         machine = assignment.slot.machine
@@ -212,19 +215,23 @@ class Scheduler:
         self._runs.remove(run)
         return True
 
-    def _choose(self, slot: Slot, waiting: set[int], tried: set[_Claim]) -> Run | _Claim | None:
+    def _choose(
+        self, slot: Slot, waiting: dict[int, bool], tried: set[_Claim]
+    ) -> Run | _Claim | None:
         ready = [run for run in self._runs if run.ready]
         mine = [run for run in ready if slot.can_run(run.model)]
         for_others = len(ready) - len(mine) + sum(not run.engines for run in self._runs)
         if for_others >= max(1, len(self._slots) // 2):
             # Enough that is claimed waits for other engines: first that, then the queue.
-            waiting = set()
-        users = {run.job.user_id for run in mine} | waiting
+            waiting = {}
+        users = {run.job.user_id for run in mine} | waiting.keys()
         self._keep_count(users)
         for user in sorted(users, key=lambda user: self._served[user]):
             claims = [_Claim(user, only_short) for only_short in (True, False)]
+            can_be = waiting.get(user, False), user in waiting
             short, any_length = (
-                [claim] if user in waiting and claim not in tried else [] for claim in claims
+                [claim] if is_there and claim not in tried else []
+                for claim, is_there in zip(claims, can_be, strict=True)
             )
             runs = [run for run in mine if run.job.user_id == user]
             short_runs = [run for run in runs if _is_short(run)]

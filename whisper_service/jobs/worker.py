@@ -28,7 +28,9 @@ class Worker:
         self.changes = ChangeNotifier()
         self._config = config
         self._storage = storage
-        self._threads = WorkerThreads(4 + len(self.engines) + config.cluster.most_engines)
+        # Apart, so that those of one kind don't wake the others.
+        self._uploads = WorkerThreads(4)
+        self._threads = WorkerThreads(len(self.engines) + config.cluster.most_engines)
         self._extraction, self._encoding = Turns(), Turns()
         self._slots = slots.local(config.worker, len(self.engines))
         self.runner = JobRunner(config, storage, self._slots, self._threads, self.changes)
@@ -45,7 +47,7 @@ class Worker:
             self.encode_once,
             self.tidy_once,
         ):
-            self._threads.repeat(step)
+            self._uploads.repeat(step)
         self.start_engines()
 
     def start_engines(self) -> None:
@@ -60,10 +62,12 @@ class Worker:
 
     def wake(self) -> None:
         """Wake the threads that sleep: there may be work."""
+        self._uploads.wake()
         self._threads.wake()
 
     def check(self) -> None:
         """Raise Unavailable when a thread is stuck, an engine takes too long, or there is none."""
+        self._uploads.check()
         self._threads.check()
         if not self.runner.scheduler.engines():
             raise Unavailable("No engine is connected; transcriptions wait for one")
@@ -72,12 +76,14 @@ class Worker:
 
     def begin_stop(self) -> None:
         """Begin to end all work. What is running goes back to the queue as if it had not begun."""
+        self._uploads.begin_stop()
         self._threads.begin_stop()
         self.changes.close()
 
     def stop(self) -> None:
         """End all work, and return when it has ended."""
         self.begin_stop()
+        self._uploads.join()
         self._threads.join()
         for engine in self.engines:
             engine.close()
@@ -95,7 +101,7 @@ class Worker:
         """Make one file ready for download, if any waits. Return whether there was one."""
         seconds = self._config.media.max_duration_seconds
         return conversions.encode_next(
-            self._storage, seconds, self._threads.heartbeat, self._encoding
+            self._storage, seconds, self._uploads.heartbeat, self._encoding
         )
 
     def tidy_once(self) -> bool:
@@ -132,7 +138,7 @@ class Worker:
         return detected
 
     def _extract(self, *, only_short: bool) -> bool:
-        seconds, heartbeat = self._config.media.max_duration_seconds, self._threads.heartbeat
+        seconds, heartbeat = self._config.media.max_duration_seconds, self._uploads.heartbeat
         file = conversions.extract_next(
             self._storage, seconds, heartbeat, self._extraction, only_short=only_short
         )
