@@ -22,6 +22,7 @@ from tests.support.odd_values import (
     ODD_SEGMENTS,
 )
 from tests.support.service import PASSWORD
+from tests.support.tus import creation, piece
 from tests.support.world import OTHER, RECORDING, Request, World
 
 
@@ -43,6 +44,8 @@ class Requests:
             "filename": ['"new.wav"', '"интервью.mp3"'],
             "session_id": [f'"{session}"' for session in world.sessions],
             "token_balance": ["500", "0", "1000000000000000"],
+            "url": ['"https://example.org/other"', '"http://example.org:8080/?a=b"'],
+            "enabled": ["true", "false"],
             "price_multiplier": ["0.5", "1000", "0.000001"],
         }
         self.contents = [recording, OTHER, picture, b"", b"junk", recording[:2000], b"\xff" * 300]
@@ -61,6 +64,8 @@ class Requests:
             tame = draw(st.integers(0, 2)) == 0
             path, (body, kind) = draw(paths[tame]), draw(self.bodies[tame])
             headers = {"Content-Type": kind}
+            if "/upload" in rule.rule:
+                headers |= creation(10) | piece(0)
             if authorization := draw(callers):
                 headers["Authorization"] = authorization
             if tame:
