@@ -194,6 +194,14 @@ def test_other_signals_leave_nothing_either(
     assert list(temporary.iterdir()) == []
 
 
+def test_engines_here_do_it_whatever_the_service_uses(models: dict[str, str], folder: Path) -> None:
+    command = [sys.executable, str(ROOT / "app.py"), "transcribe", str(folder / "book.wav")]
+    cluster = {"WHISPER_SERVICE_CLUSTER_SCHEDULER": "tls://example.org:8786"}
+    done = subprocess.run(command, env={**os.environ, **models, **cluster}, timeout=60, check=False)
+    assert done.returncode == 0
+    assert "young man" in (folder / "book.srt").read_text().replace("\n", " ")
+
+
 def test_an_existing_result_is_replaced_only_with_force(
     local: Local, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

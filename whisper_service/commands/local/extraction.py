@@ -111,7 +111,8 @@ class Extraction:
 
     def _wait_for_turn(self, recording: Recording) -> None:
         """Wait until a recording is wanted next. Raises StorageFull, Cancelled at the end."""
-        size = 2 * quota.wav_bytes(round(recording.seconds * SAMPLE_RATE))  # of a video, meanwhile
+        seconds = min(recording.seconds, self._max_seconds)  # a longer one is refused in its turn
+        size = 2 * quota.wav_bytes(round(seconds * SAMPLE_RATE))  # of a video, meanwhile
         with self._turn:
             while self._is_far_ahead(size):
                 self._changes.wait_for_change(POLL_INTERVAL)

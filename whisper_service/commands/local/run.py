@@ -4,12 +4,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whisper_service import db, ids
 from whisper_service.commands.local.extraction import POLL_INTERVAL, Extraction, Recording
-from whisper_service.config import Config, LimitsSettings
+from whisper_service.config import ClusterSettings, Config, LimitsSettings
 from whisper_service.errors import Cancelled, ServiceError, StorageFull
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import orders
@@ -50,7 +50,8 @@ def started(
             storage = Storage(Path(folder).resolve(), RESERVE_BYTES)
             db.open_database(storage.database)
             stack.callback(db.database.close)
-            worker = Worker(config, storage)
+            # A cluster is for services: these engines are here.
+            worker = Worker(replace(config, cluster=ClusterSettings()), storage)
             stack.callback(worker.stop)
             seconds = config.media.max_duration_seconds
             extraction = Extraction(storage, seconds, len(worker.engines), worker.changes)
@@ -100,7 +101,7 @@ class LocalRun:
     def poll(self) -> list[Ended]:
         """Wait a moment for a change, and return what has ended. Raises StorageFull."""
         self._worker.changes.wait_for_change(POLL_INTERVAL)
-        if self._storage.free() < LEAST_BYTES and not self._extraction.is_busy:
+        if not self._extraction.is_busy and self._storage.free() < LEAST_BYTES:
             raise _disk_full()
         recordings = list(self._extraction.recordings)
         return [ended for recording in recordings if (ended := self._advance(recording))]
