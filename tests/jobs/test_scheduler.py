@@ -16,7 +16,8 @@ from whisper_service import ids
 from whisper_service.audio import FRAME_SAMPLES, seconds_of
 from whisper_service.config import ModelsSettings, WorkerSettings
 from whisper_service.db import write_transaction
-from whisper_service.jobs import queue, slots
+from whisper_service.errors import Cancelled
+from whisper_service.jobs import outcomes, queue, slots
 from whisper_service.jobs.run import BLOCK_SAMPLES, FIND_SPEECH, Run
 from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
 from whisper_service.jobs.slots import Machine, Slot
@@ -208,21 +209,59 @@ def begin(scheduler: Scheduler, slot: Slot) -> Assignment:
 
 
 @pytest.fixture
-def empty(service: Service, scheduler: Scheduler) -> Scheduler:
+def two_models(tmp_path: Path) -> Path:
+    folder = tmp_path / "two models"
+    folder.mkdir()
+    for name in ("ggml-tiny.en", "ggml-other"):
+        with (folder / f"{name}.bin").open("wb") as file:
+            ggml.write_header(file, TINY)
+    return folder
+
+
+@pytest.fixture
+def empty(service: Service, scheduler: Scheduler, two_models: Path) -> Scheduler:
     """A scheduler without an engine yet, on the same database."""
-    return Scheduler(service.settings, service.storage, [])
+    settings = replace(service.settings, models=ModelsSettings(path=two_models))
+    return Scheduler(settings, service.storage, [])
 
 
-def test_what_waits_for_others_limits_what_is_claimed(empty: Scheduler) -> None:
-    """As long as no engine has their model, jobs are claimed for half of the engines."""
-    slots = [elsewhere(name=str(number)) for number in range(4)]
-    empty.change_slots(added=slots)
-    for _ in range(5):
+def test_what_no_engine_has_the_model_for_waits_and_holds_up_nobody(empty: Scheduler) -> None:
+    slot = elsewhere("ggml-other")
+    empty.change_slots(added=[slot])
+    for _ in range(3):
         enqueue("ann", CLIP)
-    for slot in [*slots, *slots]:
-        assert empty.next_task(slot) is None
-    assert statuses() == 2 * ["processing"] + 3 * ["pending"]
-    assert {model.name for model in empty.models()} == {"ggml-tiny.en"}
+    file = enqueue("ann", CLIP, model="ggml-other")
+    assert begin(empty, slot).run.job.key.file_uuid == file
+    assert statuses() == 3 * ["pending"] + ["processing"]
+    assert {model.name for model in empty.models()} == {"ggml-tiny.en", "ggml-other"}
+
+
+def test_a_job_whose_engines_left_just_now_is_put_back(empty: Scheduler) -> None:
+    """It was claimed for an engine that has its model no more."""
+    slot = elsewhere("ggml-tiny.en")
+    empty.change_slots(added=[slot])
+    enqueue("ann", CLIP)
+    slot.models.clear()
+    with pytest.raises(NotStarted) as failure:
+        empty.next_task(slot)
+    assert isinstance(failure.value.error, Cancelled)
+    outcomes.put_back(failure.value.job)  # as the caller does
+    assert empty.next_task(slot) is None
+    assert statuses() == ["pending"]
+
+
+def test_a_missing_model_that_is_deleted_is_no_reason_to_wait(
+    empty: Scheduler, two_models: Path
+) -> None:
+    slot = elsewhere()
+    empty.change_slots(added=[slot])
+    enqueue("ann", CLIP, model="ggml-other")
+    assert empty.next_task(slot) is None
+    (two_models / "ggml-other.bin").unlink()
+    empty.change_slots()
+    with pytest.raises(NotStarted) as failure:
+        empty.next_task(slot)
+    assert str(failure.value.error) == "Model not found: ggml-other"
 
 
 def test_a_model_that_arrives_is_used_at_once(empty: Scheduler) -> None:

@@ -130,7 +130,7 @@ class Connection:
         return found
 
     def call(self, address: str, function: Callable[..., Any], *arguments: object) -> Call:
-        """Give a task to the worker of an address, and to no other. Raises OSError."""
+        """Return the call of a function by the worker of an address. Raises OSError."""
         try:
             with self._lock:
                 future = self._client.submit(

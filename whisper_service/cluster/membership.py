@@ -124,10 +124,10 @@ class Membership:
                 self._add(connection, address, found)
         for address, member in self._members.items():
             member.models = frozenset(living[address]["metrics"][NAME]["models"])
+        self._scheduler.change_slots()  # also for models that the service has now
         can_run = len(self._digests), [member.models for member in self._members.values()]
         if can_run != self._could_run:
             self._could_run = can_run
-            self._scheduler.change_slots()
             self._worker.wake()
 
     def _is_usable(self, address: str, found: dict[str, Any]) -> bool:

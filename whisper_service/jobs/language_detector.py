@@ -171,7 +171,7 @@ def _read_speech(wav: Path, probabilities: bytes, samples: int) -> bytes:
 
 
 def _reported(error: Exception) -> ServiceError:
-    """Return what a failed detection's client is told."""
+    """Return the error for the client of a failed detection."""
     if isinstance(error, Cancelled):
         return Unavailable("The detection of the language was interrupted. Please try again")
     if isinstance(error, EngineCrashed | EngineLost):

@@ -1,6 +1,6 @@
 """Which transcriptions are transcribed next: claimed and paid in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -26,10 +26,13 @@ SHORT_SECONDS = 120
 SHORT_SAMPLES = SHORT_SECONDS * SAMPLE_RATE
 
 
-def waiting() -> dict[int, bool]:
-    """Return, by user, whether any transcription that could be claimed is of a short recording."""
+def waiting(without: Collection[str] = ()) -> dict[int, bool]:
+    """Return, by user, whether any transcription that could be claimed is of a short recording.
+
+    Those `without` an engine for their models are left out.
+    """
     rows = (
-        _claimable()
+        _claimable(without)
         .select(Transcription.user_id, fn.MIN(File.samples))
         .group_by(Transcription.user_id)
     )
@@ -37,15 +40,23 @@ def waiting() -> dict[int, bool]:
     return {user: samples <= SHORT_SAMPLES for user, samples in found}
 
 
-def claim_next(user_id: int | None = None, *, only_short: bool = False) -> Job | None:
+def waiting_models() -> set[str]:
+    """Return the models of the transcriptions that could be claimed."""
+    found: Any = _claimable().select(Transcription.model).distinct().order_by().tuples()
+    return {name for (name,) in found}
+
+
+def claim_next(
+    user_id: int | None = None, *, only_short: bool = False, without: Collection[str] = ()
+) -> Job | None:
     """Claim a user's oldest transcription that can start, and all that can share its run.
 
-    Short recordings go before long ones. What the balance does not cover fails here. None when
-    nothing waits.
+    Short recordings go before long ones. Those `without` an engine for their models are left out.
+    What the balance does not cover fails here. None when nothing waits.
     """
     while True:
         with write_transaction():
-            first = _first_claimable(user_id, only_short=only_short)
+            first = _first_claimable(user_id, without, only_short=only_short)
             if first is None:
                 return None
             claim = ids.uuid7()
@@ -87,18 +98,21 @@ def _pending() -> "ModelSelect[Transcription]":
     )
 
 
-def _claimable() -> "ModelSelect[Transcription]":
+def _claimable(without: Collection[str] = ()) -> "ModelSelect[Transcription]":
     """Select what waits for an engine: with a WAV, and without a stored transcript."""
     made = StoredTranscript.select().where(_has_transcript())
-    return (
+    found: ModelSelect[Transcription] = (
         _pending()
         .join(File, on=(File.uuid == Transcription.file_uuid))
         .where(File.samples.is_null(is_null=False), ~fn.EXISTS(made))
     )
+    return found.where(Transcription.model.not_in(list(without))) if without else found
 
 
-def _first_claimable(user_id: int | None, *, only_short: bool) -> Transcription | None:
-    query = _claimable()
+def _first_claimable(
+    user_id: int | None, without: Collection[str], *, only_short: bool
+) -> Transcription | None:
+    query = _claimable(without)
     if user_id is not None:
         query = query.where(Transcription.user_id == user_id)
     short = File.samples <= SHORT_SAMPLES

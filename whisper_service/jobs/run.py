@@ -89,7 +89,7 @@ TRANSCRIBE = "transcribe"
 class Run:
     """First speech is searched for, then the chunks with speech are transcribed, in any order.
 
-    With the `probabilities` of all frames, that search is done already. So many `engines` may
+    With the `probabilities` of all frames, that search is done already. `engines` is how many may
     share the run. Not safe for threads: the scheduler that holds the runs has a lock.
     """
 

@@ -108,7 +108,7 @@ class JobRunner:
         )
 
     def _try_elsewhere(self, assignment: Assignment, loss: EngineLost) -> None:
-        """Give a task to another engine, unless it seems to be what loses them."""
+        """Make a task ready for another engine, or end its run after too many losses."""
         run = assignment.run
         logger.warning("Job %s: %s", run.job.claim, loss)
         if self.scheduler.take_back(assignment) < MAX_LOSSES:

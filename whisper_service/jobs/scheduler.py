@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from whisper_service.audio import seconds_of
 from whisper_service.config import Config
+from whisper_service.errors import Cancelled
 from whisper_service.files import speech_probabilities
 from whisper_service.files.storage import Storage
 from whisper_service.jobs import queue
@@ -16,6 +17,7 @@ from whisper_service.jobs.queue import SHORT_SECONDS
 from whisper_service.jobs.run import Progress, Run, Task
 from whisper_service.jobs.slots import Machine, Slot
 from whisper_service.jobs.start import start
+from whisper_service.models import catalog
 from whisper_service.models.catalog import ModelFile
 from whisper_service.transcripts.transcript import Segment
 from whisper_service.whisper.chunking import Chunk
@@ -76,6 +78,7 @@ class Scheduler:
         self._config = config
         self._storage = storage
         self._slots = set(slots)
+        self._without_engine: frozenset[str] = frozenset()  # the models that no engine can run
         self._runs: list[Run] = []
         self._served: dict[int, float] = {}
         self._busy: Counter[Machine] = Counter()
@@ -85,10 +88,11 @@ class Scheduler:
     def next_task(self, slot: Slot) -> Assignment | None:
         """Return a task for the engine of a slot; None when there is none.
 
-        Raises NotStarted for a job that was claimed and cannot run; the caller has to end it.
+        Raises NotStarted for a job that was claimed and cannot run; the caller has to end it. Its
+        error is Cancelled if the engines that could run it are gone.
         """
         with self._choosing:
-            waiting = queue.waiting()
+            waiting = queue.waiting(self._without_engine)
             tried: set[_Claim] = set()
             while True:
                 with self._lock:
@@ -114,7 +118,7 @@ class Scheduler:
             return run.is_complete and self._remove(run)
 
     def take_back(self, assignment: Assignment) -> int:
-        """Let another engine do a task whose engine was lost. Return how often it has been lost."""
+        """Return how often a task's engine has been lost, now that it is ready for another one."""
         with self._lock:
             self._release(assignment)
             return assignment.run.take_back(assignment.task)
@@ -131,9 +135,16 @@ class Scheduler:
             return self._remove(run)
 
     def change_slots(self, *, added: Collection[Slot] = (), removed: Collection[Slot] = ()) -> None:
-        """Take note of slots that came or went, or of what they can run now."""
+        """Take note of slots that came or went, or of what they can run now.
+
+        Jobs whose models no engine can run wait, and hold up nobody.
+        """
+        models = catalog.available(self._config.models.path)
         with self._lock:
             self._slots = (self._slots | set(added)) - set(removed)
+            self._without_engine = frozenset(
+                model.name for model in models if not self._count(model)
+            )
             for run in self._runs:
                 run.engines = self._count(run.model)
 
@@ -148,9 +159,12 @@ class Scheduler:
         return found
 
     def models(self) -> set[ModelFile]:
-        """Return the models that the runs need."""
+        """Return the models that the runs need, and those that jobs wait for."""
+        missing = self._without_engine and self._without_engine & queue.waiting_models()
+        found = catalog.available(self._config.models.path) if missing else []
         with self._lock:
-            return {run.model for run in self._runs}
+            needed = {run.model for run in self._runs}
+        return needed | {model for model in found if model.name in missing}
 
     def progress(self, claim: str) -> Progress | None:
         """Return how far the run of a claim has come; None when there is no such run."""
@@ -220,8 +234,7 @@ class Scheduler:
     ) -> Run | _Claim | None:
         ready = [run for run in self._runs if run.ready]
         mine = [run for run in ready if slot.can_run(run.model)]
-        for_others = len(ready) - len(mine) + sum(not run.engines for run in self._runs)
-        if for_others >= max(1, len(self._slots) // 2):
+        if len(ready) - len(mine) >= max(1, len(self._slots) // 2):
             # Enough that is claimed waits for other engines: first that, then the queue.
             waiting = {}
         users = {run.job.user_id for run in mine} | waiting.keys()
@@ -241,7 +254,8 @@ class Scheduler:
         return None
 
     def _claim(self, claim: _Claim) -> bool:
-        job = queue.claim_next(claim.user_id, only_short=claim.only_short)
+        without = self._without_engine
+        job = queue.claim_next(claim.user_id, only_short=claim.only_short, without=without)
         if job is None:
             return False
         try:
@@ -250,8 +264,11 @@ class Scheduler:
             raise NotStarted(job, error) from error
         with self._lock:
             run.engines = self._count(run.model)
-            self._runs.append(run)
-        return True
+            if run.engines:
+                self._runs.append(run)
+                return True
+            self._without_engine |= {job.key.model}
+        raise NotStarted(job, Cancelled())
 
     def _keep_count(self, users: set[int]) -> None:
         """Start newcomers level with whoever was served least, and forget who is gone."""

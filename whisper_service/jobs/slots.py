@@ -17,7 +17,7 @@ LOCAL = "local"  # the name of this machine
 class Machine:
     """`engines` that share cores and `memory` (in bytes).
 
-    `threads_for` returns the threads of an engine while so many are busy.
+    `threads_for` takes the number of busy engines, and returns the threads for each.
     """
 
     name: str
