@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.bazarr import Bazarr, samples_of
-from tests.support.cluster import LEFT, Cluster, Member
+from tests.support.cluster import LEFT, Cluster, Member, Service
 from tests.support.database import rows
 from tests.support.fake_engine import BUSY
 from tests.support.ffmpeg import run_ffmpeg
@@ -72,6 +72,17 @@ def transcribe(client: Client, path: Path) -> str:
     return uuid
 
 
+def holds_a_chunk(cluster: Cluster, service: Service, path: Path) -> tuple[Client, str, Member]:
+    """Let a worker take for ever over one chunk, and another one do all the others."""
+    slow = cluster.start_worker("slow", FAKE_SECONDS="600")
+    client = Client(service.server, "ann")
+    uuid = transcribe(client, path)
+    until(lambda: transcribing(slow))
+    cluster.start_worker("other", "127.0.0.3")
+    until(lambda: checkpoints(service.server.storage) == CHUNKS - 1)
+    return client, uuid, slow
+
+
 def completed(client: Client, uuid: str) -> Any:
     answer = client.wait(uuid)
     assert answer["status"] == "completed", answer
@@ -132,12 +143,7 @@ def test_a_worker_that_is_killed_costs_nobody_anything(
 ) -> None:
     cluster.start_scheduler()
     service = cluster.start_service(stub_models)
-    killed = cluster.start_worker("killed", FAKE_SECONDS="600")
-    client = Client(service.server, "ann")
-    uuid = transcribe(client, minute(tmp_path))
-    until(lambda: transcribing(killed))
-    cluster.start_worker("other", "127.0.0.3")
-    until(lambda: checkpoints(service.server.storage) == CHUNKS - 1)
+    client, uuid, killed = holds_a_chunk(cluster, service, minute(tmp_path))
     assert client.call("GET", f"/transcribe/{uuid}")["status"] == "processing"
     killed.kill()
     assert completed(client, uuid)["text"] == SAID
@@ -150,12 +156,7 @@ def test_a_worker_that_falls_silent_is_lost_until_it_is_heard_again(
 ) -> None:
     cluster.start_scheduler()
     service = cluster.start_service(stub_models)
-    silent = cluster.start_worker("silent", FAKE_SECONDS="600")
-    client = Client(service.server, "ann")
-    uuid = transcribe(client, minute(tmp_path))
-    until(lambda: transcribing(silent))
-    cluster.start_worker("other", "127.0.0.3")
-    until(lambda: checkpoints(service.server.storage) == CHUNKS - 1)
+    client, uuid, silent = holds_a_chunk(cluster, service, minute(tmp_path))
     silent.process.send_signal(signal.SIGSTOP)
     try:
         assert completed(client, uuid)["text"] == SAID

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import requests
 
 from tests.support.live import QUICK, Client, LiveServer, measured, served, start_server
 from tests.support.paths import DATA, ROOT
+from tests.support.ports import free_port
 from tests.support.service import PASSWORD
 from tests.support.webhooks import ON
 
@@ -116,12 +116,6 @@ def test_the_python_example(live_server: LiveServer) -> None:
 @pytest.fixture
 def with_webhooks(tmp_path: Path, tiny_en_model: Path) -> Iterator[LiveServer]:
     yield from served(start_server(tmp_path, tiny_en_model.parent, **ON, **measured()))
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def test_the_webhooks(with_webhooks: LiveServer) -> None:

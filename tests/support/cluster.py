@@ -1,14 +1,12 @@
 """A cluster on this machine: a scheduler, workers and a service in processes of their own."""
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 
 import requests
@@ -16,27 +14,13 @@ import requests
 from tests.support.harness import program
 from tests.support.live import LiveServer, measured, start_server
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 FAKE = "tests.support.cluster_program"
 STOP_SECONDS = 30
 # What the service's log says of the workers.
 JOINED, LEFT = r"tcp://\S+ joined", r"tcp://\S+ left"
-# Connections of other tests come from the ports above, and so do their servers.
-PORTS = range(20_000, 32_000)
-
-
-def free_port() -> int:
-    """Return a port that stays free until a test uses it, or uses it again."""
-    for port in SystemRandom().sample(PORTS, 100):
-        with socket.socket() as taken:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                taken.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free")
 
 
 @dataclass

@@ -10,6 +10,7 @@ from os import kill
 from pathlib import Path
 from random import Random
 
+from tests.support.audit import audit_jobs
 from tests.support.cluster_faults import CHUNK_SECONDS, Cluster, Part
 from tests.support.database import rows
 from tests.support.fake_engine import words_of
@@ -17,7 +18,7 @@ from tests.support.harness import seeded
 from tests.support.recordings import sound
 from tests.support.site import TOKENS, Client, Promises, Site
 from tests.support.waiting import until
-from whisper_service import billing, db
+from whisper_service import db
 from whisper_service.audio import FRAME_SAMPLES
 from whisper_service.commands import check
 from whisper_service.files.storage import Storage
@@ -145,23 +146,9 @@ def audit(folder: Path, promises: Promises) -> None:
         assert list(check.find_problems(storage)) == []  # among them wrong balances
     finally:
         db.database.close()
-    _audit_jobs(folder, promises)
+    audit_jobs(folder, promises)
     _audit_transcripts(folder, promises)
     _audit_money(folder)
-
-
-def _audit_jobs(folder: Path, promises: Promises) -> None:
-    found = rows(
-        folder,
-        "SELECT t.uuid, status, error, samples, sum(l.amount), "
-        "sum(l.kind = 'charge') - sum(l.kind = 'refund') "
-        "FROM transcription t LEFT JOIN ledger l ON l.subject = t.uuid GROUP BY t.id",
-    )
-    # An order whose answer was lost is repeated, and then there are two.
-    assert {row[0] for row in found} >= set(promises.orders)
-    for _, status, error, samples, paid, runs_paid in found:
-        price = billing.cost(samples or 0, billing.MICROS)
-        assert (status, error, paid, runs_paid) == ("completed", None, -price, 1)
 
 
 def _audit_transcripts(folder: Path, promises: Promises) -> None:

@@ -18,6 +18,7 @@ from tests.support.processes import children, processes_of
 from tests.support.site import Site
 from tests.support.waiting import until
 
+WORKER = "tests.support.cluster_program", "whisper_service.cluster.worker"
 WORKERS = 3
 STOP_SECONDS = 30.0
 GONE_SECONDS = 5.0
@@ -111,10 +112,7 @@ class Cluster:
         url = f"tcp://127.0.0.1:{line.port}"
         module = "whisper_service.cluster.scheduler"
         self.scheduler = self._member("scheduler", module, f"tcp://127.0.0.1:{port}")
-        self.workers = [
-            self._member(f"worker-{number}", "tests.support.fake_worker", url)
-            for number in range(WORKERS)
-        ]
+        self.workers = [self._member(f"worker-{number}", *WORKER, url) for number in range(WORKERS)]
         environ = {**self._engines(), "WHISPER_SERVICE_CLUSTER_SCHEDULER": url}
         log = self._open(self.service_log)
         self.site = LoggedSite(folder, log, seconds=seconds, **environ)
@@ -142,11 +140,11 @@ class Cluster:
         assert set(codes.values()) == {0}, codes
         until(lambda: not processes_of(self.folder), GONE_SECONDS)
 
-    def _member(self, name: str, module: str, url: str) -> Part:
+    def _member(self, name: str, *command: str) -> Part:
         models = self.folder / name
         models.mkdir(parents=True)
         environ = {**QUICK, **self._engines(), "WHISPER_SERVICE_MODELS_PATH": str(models)}
-        return Part(name, [module, url], self._open(self.folder / f"{name}.log"), **environ)
+        return Part(name, list(command), self._open(self.folder / f"{name}.log"), **environ)
 
     def _engines(self) -> dict[str, str]:
         return {

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from tests.support.audit import audit_jobs
 from tests.support.database import rows
 from tests.support.harness import FULL, Figure, canary, scale, seeded
 from tests.support.processes import processes_of
 from tests.support.recordings import RATE, as_wav, sound
 from tests.support.site import SECONDS, TOKENS, Client, Promises, Site, drain
 from tests.support.waiting import until
-from whisper_service import billing, db
+from whisper_service import db
 from whisper_service.commands import check
 from whisper_service.files.storage import Storage
 
@@ -127,20 +128,6 @@ def audit_files(storage: Storage, promises: Promises) -> None:
     }
     assert there == {uuid: {"converted", "speech.wav"} for uuid in kept}
     assert list(storage.temporary_folder.iterdir()) == []
-
-
-def audit_jobs(storage: Path, promises: Promises) -> None:
-    """No job is lost, stuck or given up; each is paid once."""
-    found = rows(
-        storage,
-        "SELECT t.uuid, t.status, t.error, t.samples, sum(l.amount), "
-        "sum(l.kind = 'charge') - sum(l.kind = 'refund') "
-        "FROM transcription t LEFT JOIN ledger l ON l.subject = t.uuid GROUP BY t.id",
-    )
-    assert {row[0] for row in found} >= set(promises.orders)
-    for _, status, error, samples, paid, runs_paid in found:
-        price = billing.cost(samples or 0, billing.MICROS)
-        assert (status, error, paid, runs_paid) == ("completed", None, -price, 1)
 
 
 def audit_money(storage: Path) -> None:
