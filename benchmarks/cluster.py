@@ -40,7 +40,9 @@ def compare(models: Path, model: str, native: str, folder: Path, pairs: int) -> 
             "WHISPER_SERVICE_ENGINE_NATIVE": native,
         }
         for _ in range(2):
-            stack.enter_context(program(command, WHISPER_SERVICE_WORKER_JOBS="1", **settings))
+            # Each is a machine with half of the cores.
+            half = {"WHISPER_SERVICE_WORKER_JOBS": "1", "WHISPER_SERVICE_WORKER_THREADS": "1"}
+            stack.enter_context(program(command, **half, **settings))
         away = stack.enter_context(service(folder / "away", url, **settings))
         here = stack.enter_context(
             service(folder / "here", "", WHISPER_SERVICE_WORKER_JOBS="2", **settings)

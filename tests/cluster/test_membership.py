@@ -97,6 +97,7 @@ class Cluster:
             "version": machine.version(),
             "engines": engines,
             "cores": 4,
+            "threads": 0,
             "memory": GIB,
             "models": models,
             **more,
@@ -146,6 +147,16 @@ def test_the_threads_of_a_machine_go_with_it(cluster: Cluster) -> None:
     assert [loop.result(30) for loop in loops] == [True, True]
     assert len(cluster.worker._threads._heartbeats) == before
     cluster.worker._threads.check()
+
+
+def test_an_engine_has_the_threads_that_its_machine_says(cluster: Cluster) -> None:
+    cluster.say("one", engines=2)
+    cluster.say("two", engines=2, threads=3)
+    cluster.look()
+    slots = cluster.worker.runner.scheduler._slots
+    machines = {slot.machine.name: slot.machine for slot in slots}
+    assert [machines["one"].threads_for(busy) for busy in (1, 2, 8)] == [4, 2, 1]
+    assert [machines["two"].threads_for(busy) for busy in (1, 2, 8)] == [3, 3, 3]
 
 
 def test_of_all_engines_only_so_many_are_used(cluster: Cluster) -> None:

@@ -36,7 +36,7 @@ class Machine(WorkerPlugin):
     def __init__(self, config: Config) -> None:
         self.models = ModelFiles(config.models.path)
         self.engines = config.worker.engines
-        self._idle_seconds = config.worker.idle_seconds
+        self._settings = config.worker
         environment = partial(library.environment, config.engine)
         self._free = [(0.0, Engine(environment)) for _ in range(self.engines)]
         self._returned = threading.Condition()
@@ -49,6 +49,7 @@ class Machine(WorkerPlugin):
             "version": version(),
             "engines": self.engines,
             "cores": os.cpu_count() or 1,
+            "threads": self._settings.threads,
             "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "models": self.models.digests(),
         }
@@ -97,7 +98,7 @@ class Machine(WorkerPlugin):
         while not self._closed.wait(IDLE_CHECK_SECONDS):
             with self._returned:
                 for since, engine in self._free:
-                    if engine.model and time.monotonic() - since > self._idle_seconds:
+                    if engine.model and time.monotonic() - since > self._settings.idle_seconds:
                         engine.close()
 
 

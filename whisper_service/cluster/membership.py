@@ -144,7 +144,7 @@ class Membership:
     def _add(self, connection: Connection, address: str, found: dict[str, Any]) -> None:
         said = found["metrics"][NAME]
         member = Member(frozenset(said["models"]))
-        threads_for = partial(_threads_for, said["cores"])
+        threads_for = partial(_threads_for, said["cores"], said["threads"])
         there = Machine(str(found["host"]), said["engines"], said["memory"], threads_for)
         member.slots = [
             RemoteSlot(there, number, partial(self._has, member))
@@ -189,8 +189,9 @@ def run(settings: ClusterSettings, security: Security, worker: Worker) -> Callab
     return membership.stop
 
 
-def _threads_for(cores: int, busy: int) -> int:
-    return max(1, cores // busy)
+def _threads_for(cores: int, threads: int, busy: int) -> int:
+    """Return the threads of an engine, as `WorkerSettings.threads_for` does on its own machine."""
+    return threads or max(1, cores // busy)
 
 
 def _is_present(connection: Connection, member: Member) -> bool:
