@@ -1,5 +1,6 @@
 """Transcribing without a server: results beside the recordings."""
 
+import errno
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -29,9 +31,10 @@ from tests.support.waiting import until
 from whisper_service import config
 from whisper_service.commands import transcribe
 from whisper_service.commands.local import extraction
+from whisper_service.commands.local.run import RESERVE_BYTES
 from whisper_service.config import Config
 from whisper_service.errors import CommandError, ServiceError
-from whisper_service.files import quota
+from whisper_service.files import quota, transcoding
 from whisper_service.jobs import worker
 from whisper_service.transcripts.formats import FORMATS
 
@@ -364,6 +367,45 @@ def test_what_does_not_fit_on_the_disk_fails_alone(
         out, err = capsys.readouterr()
         full = f"The disk of {disk} is full; TMPDIR=/another/folder takes another one"
         assert err == f"error: {folder}/long.flac: {full}\n"
+        assert out.startswith(f"{folder}/talk.srt")
+        assert list(disk.iterdir()) == []
+
+
+def test_one_that_fills_the_disk_takes_no_other_with_it(
+    local: Local,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:
+    as_mounter(request)
+    quiet_flac(folder / "long.flac", 3500)
+    monkeypatch.setattr(quota, "wav_bytes", lambda _samples: 0)
+    extract, begun, tried = transcoding.extract, threading.Event(), threading.Event()
+
+    def together(source: Path, *arguments: Any) -> int:
+        """Let the short one find no room, for the long one leaves none until then."""
+        if source.name == "long.flac":
+            begun.wait(10)
+            try:
+                return extract(source, *arguments)
+            finally:
+                tried.wait(10)
+        begun.set()
+        if not tried.is_set():
+            until(lambda: shutil.disk_usage(disk).free < RESERVE_BYTES)
+            tried.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return extract(source, *arguments)
+
+    monkeypatch.setattr(transcoding, "extract", together)
+    with small_disk(tmp_path / "disk", 96 * MIB) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        assert local(folder / "long.flac", folder / "talk.wav") == 1
+        out, err = capsys.readouterr()
+        assert len(err.splitlines()) == 1
+        assert err.startswith(f"error: {folder}/long.flac: The disk of {disk} is full")
         assert out.startswith(f"{folder}/talk.srt")
         assert list(disk.iterdir()) == []
 

@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import os
 import wave
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from whisper_service.audio import SAMPLE_RATE
@@ -136,7 +138,17 @@ def _convert(
     arguments = ffmpeg.input_arguments(",".join(CONTAINERS), decoders)
     command = ["-loglevel", "error", *arguments, *outputs, f"file:{target}"]
     seconds = (limits.cpu or 0) // CORES
-    code, stderr = ffmpeg.run(source, command, limits, seconds, is_wanted, target)
+    try:
+        _check(*ffmpeg.run(source, command, limits, seconds, is_wanted, target))
+    except BaseException:
+        # Deleting alone gives the room back late: the sandbox's rule for the file keeps it for as
+        # long as the kernel takes to forget the process.
+        with suppress(FileNotFoundError):
+            os.truncate(target, 0)
+        raise
+
+
+def _check(code: int, stderr: str) -> None:
     if code in NO_ROOM:
         raise OSError(NO_ROOM[code], "ffmpeg found no room on the disk")
     if code == TOO_LARGE:

@@ -6,12 +6,12 @@ of all is known; others extract, not much more than the engines need next.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from whisper_service import ids
+from whisper_service import db, ids
 from whisper_service.audio import SAMPLE_RATE, seconds_of
 from whisper_service.errors import Cancelled
 from whisper_service.files import media, quota, transcoding
@@ -91,11 +91,26 @@ class Extraction:
     def _extract(self, recording: Recording) -> int:
         """Extract a recording when its turn has come.
 
-        Raises StorageFull, or Cancelled when the disk gets full meanwhile.
+        One that finds the disk full beside others is extracted again when they have ended. Raises
+        StorageFull, or Cancelled when the disk is full then, too.
         """
-        probed = recording.media.result()
-        self._wait_for_turn(recording)
-        begun = time.monotonic()
+        recording.media.result()
+        with self._turn:
+            self._wait_for_turn(recording)
+        try:
+            return self._make(recording)
+        except (Cancelled, OSError) as error:
+            is_full = isinstance(error, Cancelled) or db.is_full(error)
+            if not is_full or not self._is_running():
+                raise
+        recording.is_begun = False
+        with self._turn:
+            self._wait_while(lambda: any(each.is_begun for each in list(self.recordings)))
+            recording.is_begun = True
+            return self._make(recording)
+
+    def _make(self, recording: Recording) -> int:
+        probed, begun = recording.media.result(), time.monotonic()
         speech = self._storage.speech(recording.uuid)
         speech.parent.mkdir()
         try:
@@ -113,13 +128,16 @@ class Extraction:
         """Wait until a recording is wanted next. Raises StorageFull, Cancelled at the end."""
         seconds = min(recording.seconds, self._max_seconds)  # a longer one is refused in its turn
         size = 2 * quota.wav_bytes(round(seconds * SAMPLE_RATE))  # of a video, meanwhile
-        with self._turn:
-            while self._is_far_ahead(size):
-                self._changes.wait_for_change(POLL_INTERVAL)
-                if not self._is_running():
-                    raise Cancelled
-            self._storage.ensure_room(size)
-            recording.is_begun = True
+        self._wait_while(lambda: self._is_far_ahead(size))
+        self._storage.ensure_room(size)
+        recording.is_begun = True
+
+    def _wait_while(self, holds: Callable[[], bool]) -> None:
+        """Wait for changes. Raises Cancelled at the end."""
+        while holds():
+            self._changes.wait_for_change(POLL_INTERVAL)
+            if not self._is_running():
+                raise Cancelled
 
     def _is_far_ahead(self, size: int) -> bool:
         """Return whether the engines have enough to do, or the disk has room for `size` later."""
