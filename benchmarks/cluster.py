@@ -74,8 +74,8 @@ def segments(user: Client, file: str, model: str) -> object:
 
 def simulate(models: Path, model: str, folder: Path) -> None:
     """How busy a service keeps engines that only sleep, and what it takes itself."""
-    print("\n| engines | busy | chunks/s | service, cores | its memory | scheduler, cores |")
-    print("| --- " * 6 + "|", flush=True)
+    print("\n| engines | busy | chunks/s | service, cores | its memory | scheduler | workers |")
+    print("| --- " * 7 + "|", flush=True)
     hour = recordings.long(folder, recordings.dense(folder), HOUR)
     for slots in SLOTS:
         with tempfile.TemporaryDirectory(dir=folder) as name:
@@ -101,16 +101,16 @@ def _simulate(slots: int, models: Path, model: str, folder: Path, hour: Path) ->
             body = {"uuid": file, "model": model, "language": "en", "prompt": str(number)}
             user.call("POST", "/transcribe", json=body)
         time.sleep(WARM_SECONDS)
-        report(slots, log, psutil.Process(server.process.pid), scheduler_process(url))
+        report(slots, log, psutil.Process(server.process.pid))
 
 
-def report(slots: int, log: Path, server: psutil.Process, scheduling: psutil.Process) -> None:
-    began, used = time.time(), [cpu(process) for process in (server, scheduling)]
+def report(slots: int, log: Path, server: psutil.Process) -> None:
+    groups = [[server], processes_of("scheduler"), processes_of("sleeping_worker")]
+    began, used = time.time(), [cpu(group) for group in groups]
     time.sleep(WINDOW_SECONDS)
     ended = time.time()
     cores = [
-        (cpu(process) - before) / (ended - began)
-        for process, before in zip((server, scheduling), used, strict=True)
+        (cpu(group) - before) / (ended - began) for group, before in zip(groups, used, strict=True)
     ]
     slept = chunks = 0.0
     for line in log.read_text().splitlines():
@@ -120,21 +120,21 @@ def report(slots: int, log: Path, server: psutil.Process, scheduling: psutil.Pro
     busy = slept / slots / (ended - began)
     memory = server.memory_info().rss / 1024**2
     rate = chunks / (ended - began)
-    cells = f"{busy:.0%} | {rate:.1f} | {cores[0]:.2f} | {memory:.0f} MiB | {cores[1]:.2f}"
-    print(f"| {slots} | {cells} |", flush=True)
+    cells = f"{busy:.0%} | {rate:.1f} | {cores[0]:.2f} | {memory:.0f} MiB"
+    print(f"| {slots} | {cells} | {cores[1]:.2f} | {cores[2]:.2f} |", flush=True)
 
 
-def cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def cpu(processes: list[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return sum(float(each.user + each.system) for each in times)
 
 
-def scheduler_process(url: str) -> psutil.Process:
-    """Return the scheduler's process."""
-    for process in psutil.Process().children():
-        if process.cmdline()[-2:] == ["whisper_service.cluster.scheduler", url]:
-            return process
-    raise LookupError(url)
+def processes_of(module: str) -> list[psutil.Process]:
+    """Return the processes that this one started to run a module, by the end of its name."""
+    children = psutil.Process().children()
+    return [
+        each for each in children if any(word.endswith(f".{module}") for word in each.cmdline())
+    ]
 
 
 def wait_for_engines(server: LiveServer, number: int) -> None:

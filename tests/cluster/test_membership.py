@@ -168,6 +168,15 @@ def test_of_all_engines_only_so_many_are_used(cluster: Cluster) -> None:
     assert cluster.look() == {"two": 2, "three": 3}
 
 
+def test_what_waits_there_is_not_counted_as_engines(cluster: Cluster) -> None:
+    cluster.say("one", engines=4)
+    cluster.look()
+    cluster.say("two", engines=4)
+    assert cluster.look() == {"one": 4 + 1, "two": 1}
+    cluster.say("three", engines=4)
+    assert cluster.look() == {"one": 4 + 1, "two": 1}
+
+
 def test_another_version_is_not_used_and_named_once(cluster: Cluster, caplog) -> None:
     cluster.say("one", version="another")
     assert cluster.look() == cluster.look() == {}
@@ -214,5 +223,5 @@ def test_memory_limits_the_engines_of_a_machine(
     large = replace(model, size=GIB // 6)
     cluster.say("one", wanted, engines=5)
     cluster.look()
-    assert len(cluster.can_run(model)) == 5
+    assert len(cluster.can_run(model)) == 5 + 1
     assert len(cluster.can_run(large)) == 2

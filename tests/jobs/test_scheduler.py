@@ -274,6 +274,26 @@ def test_a_model_that_arrives_is_used_at_once(empty: Scheduler) -> None:
     assert begin(empty, slot).run.job.key.file_uuid == file
 
 
+def test_a_task_is_sent_ahead_once_no_engine_is_idle(scheduler: Scheduler) -> None:
+    machine = Machine("elsewhere", 4, HERE[0].machine.memory, lambda _: 1)
+    there = [Slot(machine, number) for number in range(5)]
+    assert [slot.is_ahead for slot in there] == [False] * 4 + [True]
+    scheduler.change_slots(added=there)
+    enqueue("ann", HOUR)
+    busy = []
+    for slot in (*there[:4], *HERE):
+        assert scheduler.next_task(there[4]) is None
+        busy.append(scheduler.next_task(slot))
+    ahead = scheduler.next_task(there[4])
+    assert ahead
+    assert ahead.sharing == 4
+    assert scheduler.engines() == {"elsewhere": (4, 4), "local": (2, 2)}
+    for assignment in filter(None, busy[:2]):
+        complete(scheduler, assignment)
+    assert scheduler.engines() == {"elsewhere": (4, 3), "local": (2, 2)}
+    assert scheduler.next_task(there[4]) is None
+
+
 def test_a_run_is_shared_by_the_engines_that_have_its_model(scheduler: Scheduler) -> None:
     enqueue("ann", HOUR)
     with_model, without = elsewhere("ggml-tiny.en"), elsewhere("ggml-other")

@@ -19,7 +19,7 @@ from tests.support.site import Site
 from tests.support.waiting import until
 
 WORKER = "tests.support.cluster_program", "whisper_service.cluster.worker"
-WORKERS = 3
+WORKERS, ENGINES = 3, 4  # as many as it takes for tasks to be sent ahead
 STOP_SECONDS = 30.0
 GONE_SECONDS = 5.0
 CHUNK_SECONDS = 5
@@ -143,7 +143,12 @@ class Cluster:
     def _member(self, name: str, *command: str) -> Part:
         models = self.folder / name
         models.mkdir(parents=True)
-        environ = {**QUICK, **self._engines(), "WHISPER_SERVICE_MODELS_PATH": str(models)}
+        environ = {
+            **QUICK,
+            **self._engines(),
+            "WHISPER_SERVICE_WORKER_JOBS": str(ENGINES),
+            "WHISPER_SERVICE_MODELS_PATH": str(models),
+        }
         return Part(name, list(command), self._open(self.folder / f"{name}.log"), **environ)
 
     def _engines(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from whisper_service.whisper import protocol
 from whisper_service.whisper.engine import Engine, EngineCrashed, EngineLost
 from whisper_service.whisper.protocol import Answer, Request
 
-# Beyond the limit for the engine, which its own machine watches.
+# Beyond the limits for the engine, which its own machine watches, and for the task before it.
 MARGIN_SECONDS = 30
 POLL_INTERVAL = 1.0
 
@@ -59,7 +59,7 @@ class RemoteEngine(Engine):
             raise EngineLost(str(error)) from error
 
     def _wait(self, call: Call, seconds: float, wanted: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + seconds + MARGIN_SECONDS
+        deadline = time.monotonic() + 2 * seconds + MARGIN_SECONDS
         while not call.wait(POLL_INTERVAL):
             if not wanted():
                 raise Cancelled

@@ -145,10 +145,11 @@ class Membership:
         said = found["metrics"][NAME]
         member = Member(frozenset(said["models"]))
         threads_for = partial(_threads_for, said["cores"], said["threads"])
-        there = Machine(str(found["host"]), said["engines"], said["memory"], threads_for)
+        engines = min(said["engines"], self._left())
+        there = Machine(str(found["host"]), engines, said["memory"], threads_for)
         member.slots = [
             RemoteSlot(there, number, partial(self._has, member))
-            for number in range(min(said["engines"], self._left()))
+            for number in range(engines + machine.ahead(engines))
         ]
         self._members[address] = member
         self._scheduler.change_slots(added=member.slots)
@@ -176,7 +177,8 @@ class Membership:
 
     def _left(self) -> int:
         """Return how many more engines may be used."""
-        return self._most - sum(len(member.slots) for member in self._members.values())
+        slots = [slot for member in self._members.values() for slot in member.slots]
+        return self._most - sum(not slot.is_ahead for slot in slots)
 
     def _has(self, member: Member, model: ModelFile) -> bool:
         return self._digests.of(model) in member.models

@@ -13,7 +13,7 @@ from distributed.security import Security
 
 from whisper_service import config
 from whisper_service.cluster import address, program
-from whisper_service.cluster.machine import NAME, Machine
+from whisper_service.cluster.machine import NAME, Machine, ahead
 from whisper_service.whisper.native.background import BackgroundBuild
 
 RETRY_SECONDS = 3.0
@@ -47,7 +47,8 @@ async def work(url: str, host: str | None, security: Security, machine: Machine)
                 url,
                 host=host,
                 security=security,
-                nthreads=machine.engines + 1,  # one receives models
+                # Each waits for an engine, and one receives models.
+                nthreads=machine.engines + ahead(machine.engines) + 1,
                 plugins=(machine,),
                 metrics={NAME: machine.describe},
                 memory_limit=0,  # the engines' memory is not Dask's

@@ -91,6 +91,8 @@ class Scheduler:
         Raises NotStarted for a job that was claimed and cannot run; the caller has to end it. Its
         error is Cancelled if the engines that could run it are gone.
         """
+        if slot.is_ahead and self._has_idle_engine():
+            return None
         with self._choosing:
             waiting = queue.waiting(self._without_engine)
             tried: set[_Claim] = set()
@@ -154,8 +156,8 @@ class Scheduler:
         with self._lock:
             for machine in {slot.machine for slot in self._slots}:
                 total, busy = found.get(machine.name, EngineCount(0, 0))
-                count = EngineCount(total + machine.engines, busy + self._busy[machine])
-                found[machine.name] = count
+                now_busy = min(machine.engines, self._busy[machine])  # others wait there
+                found[machine.name] = EngineCount(total + machine.engines, busy + now_busy)
         return found
 
     def models(self) -> set[ModelFile]:
@@ -198,6 +200,11 @@ class Scheduler:
         with self._lock:
             runs, self._runs = self._runs, []
         return runs
+
+    def _has_idle_engine(self) -> bool:
+        with self._lock:
+            engines = sum(not slot.is_ahead for slot in self._slots)
+            return sum(self._busy.values()) < engines
 
     def _plan(self, run: Run) -> list[Chunk]:
         """Keep what was found for other runs, and plan this one."""

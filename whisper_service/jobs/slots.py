@@ -1,4 +1,4 @@
-"""Where engines run: each slot of a machine is a place for one."""
+"""Where engines run, and where tasks for them may wait."""
 
 import os
 from collections.abc import Callable
@@ -28,10 +28,17 @@ class Machine:
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """A machine's engines are numbered from 0."""
+    """A place for a task on a machine: at one of its engines, which are numbered from 0, or ahead.
+
+    A task that is sent ahead waits there until an engine is free, so that none waits for the way.
+    """
 
     machine: Machine
     number: int
+
+    @property
+    def is_ahead(self) -> bool:
+        return self.number >= self.machine.engines
 
     def can_run(self, model: ModelFile) -> bool:
         """Return whether an engine here can hold a model now; the first one can hold any."""

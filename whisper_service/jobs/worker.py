@@ -30,7 +30,8 @@ class Worker:
         self._storage = storage
         # Apart, so that those of one kind don't wake the others.
         self._uploads = WorkerThreads(4)
-        self._threads = WorkerThreads(len(self.engines) + config.cluster.most_engines)
+        # As many again for what waits at engines elsewhere.
+        self._threads = WorkerThreads(len(self.engines) + 2 * config.cluster.most_engines)
         self._extraction, self._encoding = Turns(), Turns()
         self._slots = slots.local(config.worker, len(self.engines))
         self.runner = JobRunner(config, storage, self._slots, self._threads, self.changes)
