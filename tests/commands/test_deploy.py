@@ -4,11 +4,9 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.support.live import Client, start_server
 from tests.support.paths import DATA, ROOT
@@ -67,17 +65,6 @@ def run_healthcheck(url: str) -> int:
     code = command.replace("http://127.0.0.1:8080", url)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     return done.returncode
-
-
-def test_compose_takes_the_clusters_file() -> None:
-    members = yaml.safe_load((ROOT / "deploy" / "cluster.yaml").read_text())["services"]
-    assert members.keys() == {"scheduler", "worker"}
-    for name, member in members.items():
-        _, _, module, _ = member["command"]
-        assert module == f"whisper_service.cluster.{name}"
-        assert find_spec(module)
-        assert member["build"]["args"] == {"CLUSTER": "1"}
-        assert member["mem_limit"]
 
 
 def test_docker_sees_no_more_than_it_copies() -> None:
