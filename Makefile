@@ -30,8 +30,8 @@ transcribe: $(VENV)/run ## transcribe recordings without a server: make transcri
 model: $(VENV)/run ## get a model: make model NAME=ggml-large-v3
 	@$(BIN)/python app.py get-model "$(or $(NAME),$(error Say which: make model NAME=ggml-base))"
 
-native: $(VENV)/run ## build the faster engine now, which `make run` does in the background
-	@$(BIN)/python app.py native
+native: $(VENV)/run ## build the faster engine now, which `make run` does in the background [GPU=vulkan|cuda]
+	@$(BIN)/python app.py native $(if $(GPU),--gpu "$(GPU)")
 
 cluster: $(VENV)/cluster ## install what a cluster of machines needs; README.md says how to set one up
 

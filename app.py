@@ -63,6 +63,7 @@ def _parse() -> argparse.Namespace:
     model.add_argument("name", nargs="?")
     native = add("native", "build a faster engine for this machine's processor", "native")
     native.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
+    native.add_argument("--gpu", help="also build for GPUs: vulkan (of any vendor) or cuda")
     native.add_argument("--level", help="build for a level of x86-64, such as x86-64-v3")
     add("check", "check the database and all recordings", "check")
     copy = add("backup", "copy everything to a new folder; the service may be running", "backup")

@@ -93,6 +93,7 @@ class WorkerSettings:
 class EngineSettings:
     native: str = choice("auto", "off")
     weights: str = choice("auto", "as stored")
+    gpu: str = choice("auto", "off", *map(str, range(8)))  # a device's number
 
 
 @dataclass(frozen=True)
@@ -286,6 +287,8 @@ def _parse_mapping(name: str, value: object) -> tuple[tuple[str, str], ...]:
 
 
 def _parse_choice(name: str, choices: tuple[str, ...], value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if value not in choices:
         known = " or ".join(f'"{word}"' for word in choices)
         raise CommandError(f"{name} must be {known}, not {value!r}")

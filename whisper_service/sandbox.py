@@ -27,13 +27,14 @@ LIBRARIES = tuple(
 
 # linux/landlock.h
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1, 2, 4, 8, 1 << 14
+_CONTROL = 1 << 15
 # The rights that each version of the ABI adds: to files, to the network, and outside the sandbox.
 _RIGHTS = {
     1: ((1 << 13) - 1, 0, 0),
     2: (1 << 13, 0, 0),
     3: (_TRUNCATE, 0, 0),
     4: (0, 0b11, 0),
-    5: (1 << 15, 0, 0),
+    5: (_CONTROL, 0, 0),
     6: (0, 0, 0b11),
 }
 _LANDLOCK_CREATE_RULESET_VERSION = 1
@@ -58,11 +59,12 @@ class Limits:
 class Access:
     """The files and folders that a program may read and run, and the files that it may write.
 
-    Files to write have to exist.
+    Files to write have to exist. `devices` are those that it may control as well (ioctl).
     """
 
     reads: tuple[Path, ...] = ()
     writes: tuple[Path, ...] = ()
+    devices: tuple[Path, ...] = ()
 
 
 def command(limits: Limits, access: Access | None = None) -> list[str]:
@@ -95,7 +97,13 @@ def _restrictions(access: Access) -> tuple[bytes, list[str], bytes]:
     rights = struct.pack("=QQQ", files, network, scope) if known else b""
     read = _EXECUTE | _READ_FILE
     write = (_READ_FILE | _WRITE_FILE | _TRUNCATE) & files
-    return rights, [*_rules(access.reads, read), *_rules(access.writes, write)], _filter()
+    control = (write | _CONTROL) & files
+    rules = [
+        *_rules(access.reads, read),
+        *_rules(access.writes, write),
+        *_rules(access.devices, control),
+    ]
+    return rights, rules, _filter()
 
 
 def _rules(paths: Iterable[Path], rights: int) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whisper_service.commands import native_trial
+from whisper_service.commands import native_gpu, native_trial
 from whisper_service.config import Config
 from whisper_service.errors import CommandError
 from whisper_service.models import catalog, fetch
@@ -25,11 +25,18 @@ from whisper_service.whisper.native import build, library
 BUILD_FOLDER = "build-"
 
 
-def run(settings: Config, level: str | None = None, *, background: bool = False) -> None:
+def run(
+    settings: Config,
+    level: str | None = None,
+    gpu: str | None = None,
+    *,
+    background: bool = False,
+) -> None:
     """Build the library for this processor, unless there is one; it is kept if it is better.
 
     One for a level of x86-64, which is for images, is not tried: it may be for another machine.
-    Raises CommandError, with the reason, when the prebuilt engine stays.
+    With `gpu`, a kind of GPU, its backend is built, too. Raises CommandError, with the reason, when
+    the prebuilt engine stays, or the GPU is not used.
     """
     if background:
         _give_way()
@@ -38,6 +45,8 @@ def run(settings: Config, level: str | None = None, *, background: bool = False)
     name = level or library.processor()
     if level and level not in library.LEVELS:
         raise CommandError(f"--level must be one of {', '.join(library.LEVELS)}")
+    if gpu:
+        native_gpu.check(gpu)
     with _locked() as folder:
         if library.find_for(name):
             say("The engine is already built for this processor")
@@ -50,6 +59,9 @@ def run(settings: Config, level: str | None = None, *, background: bool = False)
             factor = _try(made, name, model)
             library.place(made, name)
             say(f"Built for this processor, the engine is {factor:.2f} times as fast")
+    if gpu:
+        with _locked() as folder:
+            native_gpu.run(gpu, folder, _smallest_model(settings.models.path, background=False))
 
 
 def _try(made: Path, name: str, model: Path) -> float:

@@ -44,13 +44,21 @@ def gain(model: Path, library: Path) -> float:
 def _measure(engine: Engine, model: Path) -> tuple[float, list[str]]:
     """Transcribe the recordings; return the seconds that it took, and the words."""
     started = time.monotonic()
-    words = [word for recording in RECORDINGS for word in _hear(engine, model, recording)]
+    words = [word for samples in recordings() for word in hear(engine, model, samples)]
     return time.monotonic() - started, words
 
 
-def _hear(engine: Engine, model: Path, recording: Path) -> list[str]:
-    with wave.open(str(recording)) as file:
-        samples = file.readframes(file.getnframes())
+def recordings() -> list[bytes]:
+    """Return the samples to try with (s16le, 16 kHz)."""
+    found = []
+    for recording in RECORDINGS:
+        with wave.open(str(recording)) as file:
+            found.append(file.readframes(file.getnframes()))
+    return found
+
+
+def hear(engine: Engine, model: Path, samples: bytes) -> list[str]:
+    """Return the words in some samples."""
     request = Transcribe(samples, [], "en", None, os.cpu_count() or 1, 1, Options())
     answer = engine.ask(model, request, SECONDS, lambda: True)
     assert isinstance(answer, Transcribed)

@@ -107,6 +107,8 @@ class Run:
         self.language = language  # asked for
         self.options = Options.from_text(job.key.options)
         self.engines = 1
+        # What crashed once may be the fault of a GPU.
+        self.avoids_devices = job.attempts > 0
         self._chunk_seconds = chunk_seconds
         self._saved = saved
         self._found: dict[Chunk, bytes] = {}
@@ -136,6 +138,11 @@ class Run:
         Those of engines that were lost a moment ago are still under way.
         """
         return max(0, min(len(self._ready), self.engines - self._under_way))
+
+    @property
+    def chunks_ready(self) -> int:
+        """The number of chunks that wait to be transcribed."""
+        return len(self._ready) if self._is_planned else 0
 
     @property
     def is_under_way(self) -> bool:

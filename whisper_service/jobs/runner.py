@@ -15,7 +15,7 @@ from whisper_service.jobs.job import Job
 from whisper_service.jobs.progress import ProgressEstimator
 from whisper_service.jobs.run import Run
 from whisper_service.jobs.scheduler import Assignment, NotStarted, Scheduler
-from whisper_service.jobs.slots import Slot
+from whisper_service.jobs.slots import DeviceSlot, Slot
 from whisper_service.jobs.threads import WorkerThreads
 from whisper_service.models import catalog
 from whisper_service.whisper.engine import Engine, EngineCrashed, EngineLost
@@ -66,8 +66,7 @@ class JobRunner:
         except EngineLost as loss:
             self._try_elsewhere(assignment, loss)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, not the thread
-            if self.scheduler.abort_run(assignment):
-                self._end(run.job, error)
+            self._give_up(assignment, error)
         else:
             self._continue(run, is_complete=is_complete)
         self._changes.notify()
@@ -116,6 +115,17 @@ class JobRunner:
             self._threads.wake()
         elif self.scheduler.remove_run(run):
             self._end(run.job, EngineCrashed(str(loss)))
+
+    def _give_up(self, assignment: Assignment, error: Exception) -> None:
+        """End the run of a task that failed, or leave it to the processors if a GPU failed."""
+        job, slot = assignment.run.job, assignment.slot
+        if isinstance(slot, DeviceSlot) and isinstance(error, EngineCrashed | ServiceError):
+            logger.warning("Job %s goes on without %s: %s", job.claim, slot.machine.name, error)
+            self.scheduler.avoid_devices(assignment)
+            metrics.ran_again()
+            self._threads.wake()
+        elif self.scheduler.abort_run(assignment):
+            self._end(job, error)
 
     def _continue(self, run: Run, *, is_complete: bool) -> None:
         if is_complete:

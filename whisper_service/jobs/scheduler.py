@@ -11,7 +11,7 @@ from whisper_service.config import Config
 from whisper_service.errors import Cancelled
 from whisper_service.files import speech_probabilities
 from whisper_service.files.storage import Storage
-from whisper_service.jobs import queue
+from whisper_service.jobs import devices, queue
 from whisper_service.jobs.job import Job
 from whisper_service.jobs.queue import SHORT_SECONDS
 from whisper_service.jobs.run import Progress, Run, Task
@@ -125,6 +125,15 @@ class Scheduler:
             self._release(assignment)
             return assignment.run.take_back(assignment.task)
 
+    def avoid_devices(self, assignment: Assignment) -> None:
+        """Leave the run of a task that failed on a GPU, and the task itself, to other engines."""
+        with self._lock:
+            self._release(assignment)
+            run = assignment.run
+            run.avoids_devices = True
+            run.take_back(assignment.task)
+            run.engines = self._count_for(run)
+
     def abort_run(self, assignment: Assignment) -> bool:
         """Remove the run of a task that failed. Return whether it was there until now."""
         with self._lock:
@@ -148,7 +157,7 @@ class Scheduler:
                 model.name for model in models if not self._count(model)
             )
             for run in self._runs:
-                run.engines = self._count(run.model)
+                run.engines = self._count_for(run)
 
     def engines(self) -> dict[str, EngineCount]:
         """Return how many engines there are on each machine, by name."""
@@ -230,6 +239,13 @@ class Scheduler:
     def _count(self, model: ModelFile) -> int:
         return sum(slot.can_run(model) for slot in self._slots)
 
+    def _count_for(self, run: Run) -> int:
+        """Return how many engines may share a run."""
+        return sum(devices.may_run(slot, run) for slot in self._slots)
+
+    def _chunk_seconds(self, model: ModelFile) -> int:
+        return max(self._config.decode.chunk_seconds, devices.chunk_seconds(self._slots, model))
+
     def _remove(self, run: Run) -> bool:
         if run not in self._runs:
             return False
@@ -240,10 +256,11 @@ class Scheduler:
         self, slot: Slot, waiting: dict[int, bool], tried: set[_Claim]
     ) -> Run | _Claim | None:
         ready = [run for run in self._runs if run.ready]
-        mine = [run for run in ready if slot.can_run(run.model)]
+        mine = [run for run in ready if devices.may_run(slot, run)]
         if len(ready) - len(mine) >= max(1, len(self._slots) // 2):
             # Enough that is claimed waits for other engines: first that, then the queue.
             waiting = {}
+        mine = devices.left_to(slot, mine, self._runs, self._slots)
         users = {run.job.user_id for run in mine} | waiting.keys()
         self._keep_count(users)
         for user in sorted(users, key=lambda user: self._served[user]):
@@ -266,11 +283,11 @@ class Scheduler:
         if job is None:
             return False
         try:
-            run = start(job, self._config, self._storage)
+            run = start(job, self._config, self._storage, self._chunk_seconds)
         except Exception as error:
             raise NotStarted(job, error) from error
         with self._lock:
-            run.engines = self._count(run.model)
+            run.engines = self._count_for(run)
             if run.engines:
                 self._runs.append(run)
                 return True

@@ -15,6 +15,7 @@ from whisper_service.jobs.runner import JobRunner
 from whisper_service.jobs.slots import Slot
 from whisper_service.jobs.speech_search import SpeechSearch
 from whisper_service.jobs.threads import WorkerThreads
+from whisper_service.whisper import devices
 from whisper_service.whisper.engine import Engine
 from whisper_service.whisper.native import library
 
@@ -25,21 +26,33 @@ class Worker:
     def __init__(self, config: Config, storage: Storage) -> None:
         environment = partial(library.environment, config.engine)
         self.engines = [Engine(environment) for _ in range(config.local_engines)]
+        found = devices.find(config.engine)
+        self._devices = [
+            (Engine(partial(devices.environment, device)), slots.of_device(config.worker, device))
+            for device in found
+        ]
         self.changes = ChangeNotifier()
         self._config = config
         self._storage = storage
         # Apart, so that those of one kind don't wake the others.
         self._uploads = WorkerThreads(4)
         # As many again for what waits at engines elsewhere.
-        self._threads = WorkerThreads(len(self.engines) + 2 * config.cluster.most_engines)
+        number = len(self.engines) + len(self._devices) + 2 * config.cluster.most_engines
+        self._threads = WorkerThreads(number)
         self._extraction, self._encoding = Turns(), Turns()
         self._slots = slots.local(config.worker, len(self.engines))
-        self.runner = JobRunner(config, storage, self._slots, self._threads, self.changes)
+        all_slots = [*self._slots, *(slot for _, slot in self._devices)]
+        self.runner = JobRunner(config, storage, all_slots, self._threads, self.changes)
         self.progress = self.runner.progress
         scheduler = self.runner.scheduler
         is_idle, heartbeat = scheduler.is_idle, self._threads.heartbeat
         self.languages = LanguageDetector(storage, is_idle, heartbeat)
         self._speech = SpeechSearch(storage, is_idle, heartbeat)
+
+    @property
+    def device_names(self) -> list[str]:
+        """The names of the GPUs that are used."""
+        return [slot.device.name for _, slot in self._devices]
 
     def start(self) -> None:
         for step in (
@@ -55,6 +68,9 @@ class Worker:
         """Start only what transcribes, for files that have their WAV."""
         for number, engine in enumerate(self.engines):
             transcribe = partial(self.transcribe_once, engine, number)
+            self._threads.repeat(transcribe, partial(self._unload_idle, engine))
+        for engine, slot in self._devices:
+            transcribe = partial(self.runner.transcribe_once, engine, slot)
             self._threads.repeat(transcribe, partial(self._unload_idle, engine))
 
     def add_engine(self, engine: Engine, slot: Slot, goes_on: Callable[[], bool]) -> None:
@@ -72,7 +88,7 @@ class Worker:
         self._threads.check()
         if not self.runner.scheduler.engines():
             raise Unavailable("No engine is connected; transcriptions wait for one")
-        if any(engine.is_late for engine in self.engines):
+        if any(engine.is_late for engine in self._all_engines()):
             raise Unavailable("An engine is stuck")
 
     def begin_stop(self) -> None:
@@ -86,7 +102,7 @@ class Worker:
         self.begin_stop()
         self._uploads.join()
         self._threads.join()
-        for engine in self.engines:
+        for engine in self._all_engines():
             engine.close()
         self.runner.put_back_all()
 
@@ -131,6 +147,9 @@ class Worker:
         """Do one task with an engine elsewhere, which detects languages if none is here."""
         detected = not self.engines and self._detect_once(engine, slot)
         return self.runner.transcribe_once(engine, slot) or detected
+
+    def _all_engines(self) -> list[Engine]:
+        return [*self.engines, *(engine for engine, _ in self._devices)]
 
     def _detect_once(self, engine: Engine, slot: Slot) -> bool:
         detected = self.languages.detect_once(engine, slot)

@@ -143,7 +143,7 @@ class Server:
         )
 
     def _engines(self) -> str:
-        here = f"{self.config.local_engines} here"
+        here = ", ".join([f"{self.config.local_engines} here", *self.worker.device_names])
         cluster = self.config.cluster
         return f"{here}, and those of {cluster.scheduler}" if cluster.enabled else here
 

@@ -20,7 +20,7 @@ from whisper_service.audio import SAMPLE_RATE
 from whisper_service.errors import ServiceError
 from whisper_service.models import ggml
 from whisper_service.sandbox import Access
-from whisper_service.whisper import decoding, protocol, vad
+from whisper_service.whisper import decoding, ggml_devices, protocol, vad
 from whisper_service.whisper.binding import address, binding
 from whisper_service.whisper.protocol import (
     CERTAIN,
@@ -44,10 +44,11 @@ def main() -> None:
     reader, writer = connection.makefile("rb"), connection.makefile("wb")
     model = Path(sys.argv[2])
     vad.load_weights()
-    # All modules are imported and no other thread runs: only the model is still to be opened.
-    sandbox.restrict(Access(reads=(model,)))
+    # All modules are imported and no other thread runs: only the model is still to be opened, and
+    # what the driver of a GPU needs.
+    sandbox.restrict(ggml_devices.access(model) if ggml_devices.BACKEND else Access((model,)))
     try:
-        context = load(model)
+        context = load(model, ggml_devices.choose() if ggml_devices.BACKEND else None)
     except ServiceError as error:
         _send(writer, Failed(str(error)))
         return
@@ -62,14 +63,15 @@ def main() -> None:
             _send(writer, Failed(str(error)))
 
 
-def load(path: Path) -> Any:  # noqa: ANN401 - the binding has no types
-    """Load a model.
+def load(path: Path, gpu: int | None = None) -> Any:  # noqa: ANN401 - the binding has no types
+    """Load a model, for a GPU or for the processor.
 
     Raises ServiceError for a file that whisper.cpp would crash on or refuses.
     """
     ggml.check(path)
     parameters = binding.whisper_context_default_params()
-    parameters.use_gpu = False
+    parameters.use_gpu = gpu is not None
+    parameters.gpu_device = gpu or 0
     # On a CPU, flash attention slows whisper.cpp's decoder down by 20 to 60 %, and its text varies
     # from run to run with windows that are no multiple of 256.
     parameters.flash_attn = False

@@ -13,9 +13,11 @@ import subprocess
 import sys
 import tarfile
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from whisper_service.errors import CommandError
 from whisper_service.whisper.native.library import PACKAGE, PATCHES, replaced_name
@@ -49,6 +51,46 @@ OPTIONS = (
 _PASSED_ON = re.compile(r"PATH|HOME|SSL_CERT_FILE|PIP_.*|(?i:.*_proxy)")
 
 Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A folder with the patched source, and a `python` that has the compiler."""
+
+    folder: Path
+    python: Path
+    source: Path
+
+    def compiler(self, *options: str) -> list[str]:
+        """Return the command for C and C++, for all machines that a library may be used on."""
+        target = f"{platform.machine()}-linux-gnu.2.28"
+        return [str(self.python), "-m", "ziglang", "c++", "-target", target, *options]
+
+    def compile_all(self, command: list[str], files: Sequence[Path]) -> list[str]:
+        """Compile the files, several at once, and return the paths of the objects."""
+        objects = [str(self.folder / f"{path.parent.name}-{path.name}.o") for path in files]
+
+        def compile_one(number: int) -> None:
+            arguments = ["-c", str(files[number]), "-o", objects[number]]
+            self.run([*command, *arguments], "The compiler")
+
+        self.each(compile_one, range(len(files)))
+        return objects
+
+    def each(self, work: Callable[[T], None], items: Iterable[T]) -> None:
+        """Do some work for each item, several at once. Raises what the first one raises."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            futures = [pool.submit(work, item) for item in items]
+            try:
+                for future in futures:
+                    future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def run(self, command: list[str], name: str) -> None:
+        """Run a command. Raises CommandError with the first line of what is wrong."""
+        _run(command, self.folder, name)
 
 
 def build(folder: Path, cpu: str, say: Say) -> Path:
@@ -56,6 +98,13 @@ def build(folder: Path, cpu: str, say: Say) -> Path:
 
     `cpu` is Zig's name of a processor or level, or "native". Raises CommandError with the reason.
     """
+    workshop = prepare(folder, say)
+    say(f"Compiling it for {cpu}; this takes a minute or two")
+    return _compile(workshop, cpu)
+
+
+def prepare(folder: Path, say: Say) -> Workshop:
+    """Put what is needed to build into an empty folder. Raises CommandError."""
     if shutil.disk_usage(folder).free < NEEDED_BYTES:
         raise CommandError(f"Building takes {NEEDED_BYTES // 1024**2} MiB of disk space for a time")
     say("Getting the compiler and the source of whisper.cpp (110 MB, kept only while it builds)")
@@ -65,8 +114,7 @@ def build(folder: Path, cpu: str, say: Say) -> Path:
             apply(patch.read_text(), source)
         except ValueError as error:
             say(f"The patch {patch.stem} is left out: {error}")
-    say(f"Compiling it for {cpu}; this takes a minute or two")
-    return _compile(folder, compiler, source, cpu)
+    return Workshop(folder, compiler, source)
 
 
 def apply(patch: str, root: Path) -> None:
@@ -94,33 +142,20 @@ def apply(patch: str, root: Path) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _compile(folder: Path, compiler: Path, source: Path, cpu: str) -> Path:
-    """Compile the files, several at once, and link them."""
-    machine = platform.machine()
-    target = f"{machine}-linux-gnu.2.28", f"-mcpu={cpu.replace('-', '_')}"
-    command = [str(compiler), "-m", "ziglang", "c++", "-target", *target]
-    includes = [f"-I{source / place}" for place in INCLUDES]
+def _compile(workshop: Workshop, cpu: str) -> Path:
+    command = workshop.compiler(f"-mcpu={cpu.replace('-', '_')}")
+    architecture = ARCHITECTURES[platform.machine()]
     files = [
         path
         for pattern in SOURCES
-        for path in sorted(source.glob(pattern.format(architecture=ARCHITECTURES[machine])))
+        for path in sorted(workshop.source.glob(pattern.format(architecture=architecture)))
     ]
-
-    def compile_one(number: int) -> str:
-        made = str(folder / f"{number}.o")
-        header = ("-include", str(HEADER))
-        _run(
-            [*command, *OPTIONS, *includes, *header, "-c", str(files[number]), "-o", made],
-            folder,
-            "The compiler",
-        )
-        return made
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compile_one, range(len(files))))
-    library = folder / "library.so"
+    includes = [f"-I{workshop.source / place}" for place in INCLUDES]
+    options = [*OPTIONS, *includes, "-include", str(HEADER)]
+    objects = workshop.compile_all([*command, *options], files)
+    library = workshop.folder / "library.so"
     linking = ["-shared", "-s", "-Wl,-Bsymbolic", f"-Wl,-soname,{replaced_name()}"]
-    _run([*command, *linking, *objects, "-o", str(library)], folder, "The linker")
+    workshop.run([*command, *linking, *objects, "-o", str(library)], "The linker")
     return library
 
 

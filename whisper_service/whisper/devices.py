@@ -1,0 +1,80 @@
+"""The GPUs that engines compute with: what `make native GPU=...` found, and how an engine uses one.
+
+Its library is a backend of ggml's, which an engine's process loads beside the engine that was built
+for the processor. What was measured when it was built is in a file next to it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from whisper_service.config import EngineSettings
+from whisper_service.errors import ServiceError
+from whisper_service.whisper.native import library
+
+KINDS = ("cuda", "vulkan")  # the first one that was built is used
+# A GPU multiplies what is stored: conversions would take memory, and time to load.
+AS_STORED = {"WHISPER_ENCODER_TYPE": "f16", "WHISPER_DECODER_TYPE": "f16"}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU with its `number` in ggml's list, and `memory` in bytes.
+
+    It is `speed` times as fast as the whole processor, and fastest with chunks of `chunk_seconds`.
+    """
+
+    kind: str
+    number: int
+    name: str
+    memory: int
+    speed: float
+    chunk_seconds: int
+
+
+def find(settings: EngineSettings) -> list[Device]:
+    """Return the devices that are to be used: those that are faster, or the one that is set."""
+    if "off" in {settings.gpu, settings.native} or library.find() is None:
+        return []
+    backends = ((kind, library.find_for(kind)) for kind in KINDS)
+    found = next((read(path) for _, path in backends if path), [])
+    if settings.gpu == "auto":
+        return [device for device in found if device.speed > 1]
+    return [device for device in found if device.number == int(settings.gpu)]
+
+
+def environment(device: Device) -> dict[str, str]:
+    """Return the environment variables with which an engine's process uses a device.
+
+    Raises ServiceError when what was built is gone.
+    """
+    engine, backend = library.find(), library.find_for(device.kind)
+    if not (engine and backend):
+        raise ServiceError("The engine for the GPU is gone")
+    return variables(engine, backend, device.number)
+
+
+def variables(engine: Path, backend: Path, number: int) -> dict[str, str]:
+    return {
+        "WHISPER_LIBRARY": str(engine),
+        "WHISPER_GPU_LIBRARY": str(backend),
+        "WHISPER_GPU_DEVICE": str(number),
+        **AS_STORED,
+    }
+
+
+def keep(backend: Path, devices: Iterable[Device]) -> None:
+    """Write down what was measured with a backend."""
+    path = backend.with_suffix(".json")
+    path.write_text(json.dumps([asdict(device) for device in devices]) + "\n")
+    path.chmod(0o644)
+
+
+def read(backend: Path) -> list[Device]:
+    """Return what was measured with a backend; nothing if it cannot be read."""
+    with suppress(OSError, ValueError, TypeError):
+        found: list[Mapping[str, object]] = json.loads(backend.with_suffix(".json").read_text())
+        return [Device(**each) for each in found]  # type: ignore[arg-type]
+    return []
