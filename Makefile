@@ -1,6 +1,6 @@
 # Everything a user or developer does here. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run demo transcribe model native cluster cluster-certificates cluster-scheduler cluster-worker test coverage test-models test-native torture lint types format lock clean bench
+.PHONY: help run demo transcribe model native cluster cluster-certificates cluster-scheduler cluster-worker test coverage test-models test-native test-gpu torture lint types format lock clean bench
 
 PYTHON ?= python3
 VENV := .venv
@@ -60,6 +60,9 @@ test-models: $(VENV)/test ## also the tests that download some 280 MB of models
 
 test-native: $(VENV)/test ## also the test that builds the engine, which takes some minutes
 	@TEST_NATIVE_BUILD=1 $(BIN)/pytest tests/commands/test_native.py
+
+test-gpu: $(VENV)/test ## also the tests of GPUs, with Mesa's driver for processors; they take half an hour
+	@TEST_GPU=1 $(BIN)/pytest -n 0 tests/commands/test_native_gpu.py
 
 bench: $(VENV)/test benchmarks/.venv/installed benchmarks/models/base ## compare with faster-whisper: make bench [ONLY="dense clips"]
 	@$(BIN)/python app.py get-model ggml-base

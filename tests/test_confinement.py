@@ -87,26 +87,31 @@ def test_ffmpeg_reads_its_input_and_writes_its_output(
 TAKEN_OVER = """
 import json, sys
 from tests.support import intruder
-from whisper_service.whisper import engine_process
+from whisper_service.whisper import engine_process, ggml_devices
 from whisper_service.errors import ServiceError
 
-def take_over(model):
+def take_over(model, _gpu):
     assert model.read_bytes()[:4] == b"lmgg"
     outcomes = intruder.try_all({files!r})
     raise ServiceError(json.dumps([outcomes, intruder.try_all_in_a_thread({files!r})]))
 
+ggml_devices.choose = lambda: 0
 engine_process.load = take_over
 engine_process.main()
 """
 
 
+@pytest.mark.parametrize("environment", [{}, {"WHISPER_GPU_LIBRARY": __file__}])
 def test_the_engine_cannot_leave_the_sandbox(
-    storage: list[str], tiny_en_model: Path, monkeypatch: pytest.MonkeyPatch
+    storage: list[str],
+    tiny_en_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
 ) -> None:
     code = TAKEN_OVER.format(files=storage)
     monkeypatch.setattr(engine, "PROGRAM", [sys.executable, "-c", code])
     with pytest.raises(ServiceError) as error:
-        Engine().ask(tiny_en_model, FindSpeech(b""), 30, lambda: True)
+        Engine(lambda: environment).ask(tiny_en_model, FindSpeech(b""), 30, lambda: True)
     for outcomes in json.loads(str(error.value)):
         assert outcomes.keys() == intruder.attempts(storage).keys()
         assert {name: end for name, end in outcomes.items() if end not in REFUSED} == {}

@@ -49,9 +49,24 @@ def test_a_faster_one_is_used_or_the_one_that_is_set(gpu: str, found: list[Devic
     assert devices.find(EngineSettings(gpu=gpu, native="off")) == []
 
 
-def test_without_a_backend_there_is_none() -> None:
+def test_without_a_backend_there_is_none(caplog: pytest.LogCaptureFixture) -> None:
     placed(NAME)
     assert devices.find(EngineSettings()) == []
+    assert caplog.text == ""
+
+
+def test_one_of_another_version_is_said_to_be(
+    backend: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.rename(backend.with_name(backend.name.replace(library._version(), "0" * 12)))
+    assert devices.find(EngineSettings()) == []
+    assert "waits for `make native GPU=vulkan`" in caplog.text
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_number_that_is_not_there_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert devices.find(EngineSettings(gpu="7")) == []
+    assert "There is no GPU with number 7" in caplog.text
 
 
 def test_without_an_engine_for_the_processor_there_is_none(backend: Path) -> None:

@@ -5,6 +5,7 @@ for the processor. What was measured when it was built is in a file next to it.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 from whisper_service.config import EngineSettings
 from whisper_service.errors import ServiceError
 from whisper_service.whisper.native import library
+
+logger = logging.getLogger(__name__)
 
 KINDS = ("cuda", "vulkan")  # the first one that was built is used
 # A GPU multiplies what is stored: conversions would take memory, and time to load.
@@ -35,14 +38,22 @@ class Device:
 
 
 def find(settings: EngineSettings) -> list[Device]:
-    """Return the devices that are to be used: those that are faster, or the one that is set."""
-    if "off" in {settings.gpu, settings.native} or library.find() is None:
+    """Return the devices that are to be used: those that are faster, or the one that is set.
+
+    What is built and cannot be used, or set and not built, gets a line in the log.
+    """
+    if "off" in {settings.gpu, settings.native}:
         return []
-    backends = ((kind, library.find_for(kind)) for kind in KINDS)
-    found = next((read(path) for _, path in backends if path), [])
+    backends = filter(None, map(library.find_for, KINDS))
+    found = next(map(read, backends), []) if library.find() else []
+    if not found and (kind := next(filter(library.was_built, KINDS), None)):
+        logger.warning("The GPU waits for `make native GPU=%s`: the service has changed", kind)
     if settings.gpu == "auto":
         return [device for device in found if device.speed > 1]
-    return [device for device in found if device.number == int(settings.gpu)]
+    chosen = [device for device in found if device.number == int(settings.gpu)]
+    if found and not chosen:
+        logger.warning("There is no GPU with number %s", settings.gpu)
+    return chosen
 
 
 def environment(device: Device) -> dict[str, str]:

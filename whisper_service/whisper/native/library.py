@@ -70,6 +70,11 @@ def find_for(name: str) -> Path | None:
     return None
 
 
+def was_built(name: str) -> bool:
+    """Return whether a library for a processor was built here, of whatever version."""
+    return any(cache_folder().glob(f"whisper-*-{name}-*.so"))
+
+
 @cache
 def why_not() -> str | None:
     """Return why no library can be built or used on this machine, or None if one can."""
