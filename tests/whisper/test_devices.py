@@ -1,9 +1,12 @@
 """Which GPUs are used, and what an engine's process is told about one."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from whisper_service.config import EngineSettings
 from whisper_service.errors import ServiceError
 from whisper_service.whisper import devices
@@ -105,3 +108,11 @@ def test_an_engine_is_told_all_that_it_needs(backend: Path) -> None:
     backend.write_text("altered")
     with pytest.raises(ServiceError, match="The engine for the GPU is gone"):
         devices.environment(SLOW)
+
+
+def test_nothing_of_it_is_imported_by_a_service() -> None:
+    code = "import sys; from whisper_service.commands import serve; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
+    assert "whisper_service.whisper.devices" in loaded
+    for name in ("whisper.ggml_devices", "whisper.native.vulkan", "commands.native_gpu"):
+        assert f"whisper_service.{name}" not in loaded
