@@ -56,7 +56,7 @@ def test_one_that_others_can_write_is_not() -> None:
 
 def test_one_of_another_version_or_processor_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     path = placed()
-    other = path.with_name(path.name.replace(library._version(), "0" * 12))
+    other = path.with_name(path.name.replace(library._version(NAME), "0" * 12))
     path.rename(other)
     assert library.find() is None
     other.rename(path)

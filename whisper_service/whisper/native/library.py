@@ -110,7 +110,7 @@ def rejection(name: str) -> Path:
 
 def stem(processor_name: str) -> str:
     """Return how the names of files for a processor begin."""
-    return f"whisper-{_version()}-{processor_name}"
+    return f"whisper-{_version(processor_name)}-{processor_name}"
 
 
 @cache
@@ -145,10 +145,14 @@ def replaced_name() -> str:
 
 
 @cache
-def _version() -> str:
-    """Return a hash of everything that a library is built from, besides the processor."""
+def _version(name: str) -> str:
+    """Return a hash of everything that a library is built from, besides the processor.
+
+    A backend for GPUs has a module of its name.
+    """
     parts = [metadata.version(PACKAGE), replaced_name()]
-    files = [*sorted(PATCHES.glob("*")), Path(__file__).with_name("build.py")]
+    modules = (Path(__file__).with_name(f"{module}.py") for module in ("build", name))
+    files = [*sorted(PATCHES.glob("*")), *filter(Path.exists, modules)]
     digest = blake3("\n".join(parts).encode())
     for path in files:
         digest.update(path.read_bytes())
