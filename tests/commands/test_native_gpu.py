@@ -152,7 +152,11 @@ def test_what_is_missing_is_named(
 TESTED = bool(os.environ.get("TEST_GPU"))
 needs_vulkan = pytest.mark.skipif(not TESTED, reason="takes many minutes; run by `make test-gpu`")
 CACHE = ROOT / "tests" / "cache"
-ENVIRON = {"GGML_VK_VISIBLE_DEVICES": "0", "XDG_CACHE_HOME": str(CACHE)}
+ENVIRON = {
+    "GGML_VK_VISIBLE_DEVICES": "0",  # else it is taken for no GPU
+    "GGML_VK_DISABLE_F16": "1",  # which it would compute much slower
+    "XDG_CACHE_HOME": str(CACHE),
+}
 FOLDER = CACHE / "whisper-service"
 SECONDS = 1800
 

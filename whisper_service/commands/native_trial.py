@@ -12,7 +12,7 @@ from whisper_service.whisper.engine import Engine, EngineCrashed
 from whisper_service.whisper.options import Options
 from whisper_service.whisper.protocol import Transcribe, Transcribed
 
-RECORDINGS = (RECORDING, RECORDING.with_name("austen.wav"))
+RECORDINGS = (RECORDING, RECORDING.with_name("austen-0930.wav"))
 ROUNDS = 3
 SECONDS = 300
 
@@ -44,17 +44,14 @@ def gain(model: Path, library: Path) -> float:
 def _measure(engine: Engine, model: Path) -> tuple[float, list[str]]:
     """Transcribe the recordings; return the seconds that it took, and the words."""
     started = time.monotonic()
-    words = [word for samples in recordings() for word in hear(engine, model, samples)]
+    words = [word for path in RECORDINGS for word in hear(engine, model, samples_of(path))]
     return time.monotonic() - started, words
 
 
-def recordings() -> list[bytes]:
-    """Return the samples to try with (s16le, 16 kHz)."""
-    found = []
-    for recording in RECORDINGS:
-        with wave.open(str(recording)) as file:
-            found.append(file.readframes(file.getnframes()))
-    return found
+def samples_of(recording: Path) -> bytes:
+    """Return the samples of a recording (s16le, 16 kHz)."""
+    with wave.open(str(recording)) as file:
+        return file.readframes(file.getnframes())
 
 
 def hear(engine: Engine, model: Path, samples: bytes) -> list[str]:
