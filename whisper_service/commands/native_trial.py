@@ -51,7 +51,8 @@ def _measure(engine: Engine, model: Path) -> tuple[float, list[str]]:
 def samples_of(recording: Path) -> bytes:
     """Return the samples of a recording (s16le, 16 kHz)."""
     with wave.open(str(recording)) as file:
-        return file.readframes(file.getnframes())
+        samples: bytes = file.readframes(file.getnframes())
+        return samples
 
 
 def hear(engine: Engine, model: Path, samples: bytes) -> list[str]:
