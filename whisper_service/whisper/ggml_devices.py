@@ -19,9 +19,10 @@ BACKEND = os.environ.get("WHISPER_GPU_LIBRARY", "")
 DRIVER_FOLDERS = tuple(
     map(
         Path,
-        "/usr/share/vulkan /etc/vulkan /usr/share/drirc.d /usr/share/nvidia /sys/devices "
-        "/sys/class/drm /sys/dev/char /sys/bus/pci /proc/driver/nvidia /proc/cpuinfo "
-        "/proc/meminfo /proc/modules /proc/devices /proc/self".split(),
+        "/usr/local/cuda /usr/local/nvidia /opt/cuda /usr/share/nvidia /proc/driver/nvidia "
+        "/usr/share/vulkan /etc/vulkan /usr/share/drirc.d "
+        "/sys/devices /sys/class/drm /sys/dev/char /sys/bus/pci "
+        "/proc/cpuinfo /proc/meminfo /proc/modules /proc/devices /proc/self".split(),
     )
 )
 DEVICE_FILES = ("dri/*", "nvidia*", "kfd")
