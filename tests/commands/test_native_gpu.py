@@ -117,6 +117,18 @@ def test_a_device_that_fails_is_not_used(
     assert library.find()
 
 
+def test_a_card_that_was_taken_out_is_not_used_any_more(
+    settings: Config, cache: Path, there: list[Found], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_gpu, "_measure", lambda *_: (7.5, 27))
+    run(settings)
+    assert len(devices.find(EngineSettings())) == 2
+    there.clear()
+    with pytest.raises(CommandError, match="^No GPU works with vulkan$"):
+        run(settings)
+    assert devices.find(EngineSettings()) == []
+
+
 def test_without_a_device_nothing_is_kept(
     settings: Config, cache: Path, there: list[Found]
 ) -> None:

@@ -51,6 +51,7 @@ def run(kind: str, folder: Path, model: Path) -> None:
         made = BACKENDS[kind].build(workshop)
     found = list(_tried(model, engine, made, kind))
     if not found:
+        devices.forget(made)
         raise NoBetterError(f"No GPU works with {kind}")
     if made.parent == folder:
         made = library.place(made, kind)

@@ -83,6 +83,11 @@ def keep(backend: Path, devices: Iterable[Device]) -> None:
     path.chmod(0o644)
 
 
+def forget(backend: Path) -> None:
+    """Remove what was written down: the devices of a backend are not used any more."""
+    backend.with_suffix(".json").unlink(missing_ok=True)
+
+
 def read(backend: Path) -> list[Device]:
     """Return what was measured with a backend; nothing if it cannot be read."""
     with suppress(OSError, ValueError, TypeError):
