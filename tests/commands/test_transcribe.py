@@ -40,7 +40,8 @@ from whisper_service.transcripts.formats import FORMATS
 
 LINE = r"{}  0:{} of audio in \d+ s"
 IN_A_TERMINAL = """
-import os, pty, sys
+import os, pty, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # which is ignored in the background of a shell
 size = 'stty rows 24 cols 90; exec "$@"'
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(["sh", "-c", size, "sh", *sys.argv[1:]])))
 """
