@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.library_cache import empty_cache
 from tests.support.paths import ROOT
 from whisper_service.config import EngineSettings
 from whisper_service.errors import ServiceError
@@ -21,11 +22,7 @@ NAME = "native-0123"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(library, "processor", lambda: NAME)
-    monkeypatch.setattr(library, "why_not", lambda: None)
-    library.cache_folder().mkdir()
-    return library.cache_folder()
+    return empty_cache(tmp_path, monkeypatch, NAME)
 
 
 def placed(name: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.library_cache import empty_cache
 from whisper_service.config import EngineSettings
 from whisper_service.whisper.native import library
 
@@ -16,11 +17,7 @@ WHY_NOT = library.why_not
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(library, "processor", lambda: NAME)
-    monkeypatch.setattr(library, "why_not", lambda: None)
-    library.cache_folder().mkdir()
-    return library.cache_folder()
+    return empty_cache(tmp_path, monkeypatch, NAME)
 
 
 def placed(name: str = NAME, content: bytes = b"a library") -> Path:
